@@ -1,0 +1,1 @@
+"""One backup, one verification, one restore, one rotation."""

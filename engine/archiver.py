@@ -1,0 +1,429 @@
+"""From files found to members of an archive; a file that changes under the reading is read again.
+
+A copy is taken as whole only when size, times and identity were the same before and after it was read
+(spec lessons: a torn copy is never published). A log may grow: it is append-only, and what stood there
+when the reading began is kept.
+"""
+
+import os
+import stat
+from typing import Protocol
+
+from blake3 import blake3
+
+from engine.codec import FRAME_BYTES, digest_zeros, frame_bytes
+from engine.errors import Code, SourceError, SourceNeverQuietError
+from engine.framewriter import FrameWriter
+from engine.host import Clock, pause
+from engine.manifest import MemberSpool
+from engine.member import Attributes, Kind, Member, Role
+from engine.stop import StopRequest
+from engine.tarstream import END, member_header, padding
+from engine.walk import Found
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Two writes within one tick of the kernel's clock leave the same time stamp (4 ms at 250 Hz): a file is
+# only believed to be still when its last change is older than this before the reading starts.
+_SETTLED_NS = 50_000_000
+_SPECIAL = {
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+Extents = tuple[tuple[int, int], ...]
+
+
+class Watcher(Protocol):
+    """Who is told how many bytes of content have been read."""
+
+    def __call__(self, count: int) -> None: ...
+
+
+class Vanished(Exception):  # noqa: N818 - not an error: the file was deleted between listing and reading
+    """The file went away before it was read."""
+
+
+class Patience:
+    """How long all files together may keep us waiting for a quiet moment (Transaction/Timeout)."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._used = 0.0
+
+    def again(self, path: bytes, began: float) -> None:
+        """Account for a reading that was in vain. Raises SourceNeverQuietError at the limit."""
+        self._used += self._clock.monotonic() - began
+        if self._used >= self._seconds:
+            raise SourceNeverQuietError(
+                f"{os.fsdecode(path)} changed while it was read, again and again for {self._used:.0f} s",
+                hint="back up at a quiet hour, stop the application meanwhile, or raise "
+                "Advanced/Transaction/Timeout; no torn copy was published",
+            )
+
+    def now(self) -> float:
+        """The monotonic time, in seconds."""
+        return self._clock.monotonic()
+
+    def instant_ns(self) -> int:
+        """The wall clock in nanoseconds, to compare with time stamps of files."""
+        return int(self._clock.now().timestamp() * 1e9)
+
+
+class Archiver:
+    """Writes members into one archive and their description into the spool."""
+
+    def __init__(
+        self,
+        frames: FrameWriter,
+        spool: MemberSpool,
+        patience: Patience,
+        *,
+        stop: StopRequest,
+        watcher: Watcher,
+    ) -> None:
+        self.skipped: list[tuple[str, str]] = []
+        self.content_bytes = 0
+        self._frames = frames
+        self._spool = spool
+        self._patience = patience
+        self._stop = stop
+        self._watcher = watcher
+        self._batch = frames.buffer()
+        self._filled = 0
+        self._links: dict[tuple[int, int], bytes] = {}
+
+    def add(self, found: Found, role: Role) -> None:
+        """Store what was found. Raises SourceError, OSError of the output, StoppedError."""
+        self._stop.check()
+        kind = stat.S_IFMT(found.facts.st_mode)
+        if kind == stat.S_IFREG:
+            self._add_file(found, role)
+        elif kind == stat.S_IFDIR:
+            self._add_plain(found, role, Kind.FOLDER)
+        elif kind == stat.S_IFLNK:
+            link = os.fsencode(os.readlink(found.name, dir_fd=found.folder))
+            self._add_plain(found, role, Kind.SYMLINK, link=link)
+        else:
+            self.skipped.append(
+                (os.fsdecode(found.path), f"a {_SPECIAL.get(kind, 'special file')}")
+            )
+
+    def finish(self) -> None:
+        """Close the tar stream."""
+        self._append(END)
+        self._flush()
+        self._frames.give_back(self._batch)
+
+    # --- members without content
+
+    def _add_plain(self, found: Found, role: Role, kind: Kind, *, link: bytes = b"") -> None:
+        attributes = _attributes(found.facts)
+        header = member_header(found.path, kind, attributes, link=link)
+        at = self._position
+        self._append(header)
+        self._spool.add(
+            Member(
+                found.path,
+                kind,
+                role,
+                0,
+                attributes,
+                at,
+                at + len(header),
+                link=link or None,
+            )
+        )
+
+    # --- files
+
+    def _add_file(self, found: Found, role: Role) -> None:
+        identity = (found.facts.st_dev, found.facts.st_ino)
+        first = self._links.get(identity)
+        if first is not None:
+            self._add_plain(found, role, Kind.HARDLINK, link=first)
+            return
+        descriptor = _open_source(found)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            if os.fstat(descriptor).st_size < FRAME_BYTES:
+                self._add_small(found, role, descriptor)
+            else:
+                self._add_large(found, role, descriptor)
+        except _ReadError as error:
+            raise SourceError(
+                f"{os.fsdecode(found.path)} cannot be read: {error}",
+                hint="the disk below the application may be failing; check it before anything else",
+            ) from error
+        finally:
+            os.close(descriptor)
+        if found.facts.st_nlink > 1:
+            self._links[identity] = found.path
+
+    def _add_small(self, found: Found, role: Role, descriptor: int) -> None:
+        while True:
+            began = self._patience.now()
+            before = self._settle(descriptor)
+            content = _read_whole(descriptor, before.st_size)
+            if content is not None and _still(before, os.fstat(descriptor), role):
+                break
+            self._patience.again(found.path, began)
+            if os.fstat(descriptor).st_size >= FRAME_BYTES:
+                self._add_large(found, role, descriptor)
+                return
+        attributes = _attributes(before)
+        header = member_header(found.path, Kind.FILE, attributes, size=len(content))
+        at = self._position
+        total = len(header) + len(content) + padding(len(content))
+        if self._filled + total > FRAME_BYTES:
+            self._flush()
+            at = self._position
+        self._append(header)
+        self._append(content)
+        self._append(bytes(padding(len(content))))
+        self._done(
+            Member(
+                found.path,
+                Kind.FILE,
+                role,
+                len(content),
+                attributes,
+                at,
+                at + len(header),
+                digest=blake3(content).hexdigest(),
+            ),
+            len(content),
+        )
+
+    def _add_large(self, found: Found, role: Role, descriptor: int) -> None:
+        self._flush()
+        self._frames.give_back(self._batch)
+        try:
+            mark = self._frames.mark()
+            while True:
+                began = self._patience.now()
+                before = self._settle(descriptor)
+                member = self._stream(found, role, descriptor, before)
+                if member is not None and _still(before, os.fstat(descriptor), role):
+                    break
+                self._frames.rewind(mark)
+                self._patience.again(found.path, began)
+        finally:
+            self._batch = self._frames.buffer()
+        self._done(member, 0)
+
+    def _stream(
+        self, found: Found, role: Role, descriptor: int, facts: os.stat_result
+    ) -> Member | None:
+        """Send one reading through; None when the file became shorter meanwhile."""
+        size = facts.st_size
+        cut = frame_bytes(size)
+        extents = _extents(descriptor, facts, cut)
+        attributes = _attributes(facts)
+        header = member_header(found.path, Kind.FILE, attributes, size=size, extents=extents)
+        at = self._frames.position
+        self._submit_bytes(header)
+        digest = blake3()
+        position = 0
+        for offset, length in extents if extents is not None else ((0, size),):
+            digest_zeros(digest, offset - position)
+            if not self._stream_extent(descriptor, offset, length, cut, digest):
+                return None
+            position = offset + length
+        digest_zeros(digest, size - position)
+        return Member(
+            found.path,
+            Kind.FILE,
+            role,
+            size,
+            attributes,
+            at,
+            at + len(header),
+            digest=digest.hexdigest(),
+            extents=extents,
+        )
+
+    def _stream_extent(
+        self, descriptor: int, start: int, length: int, cut: int, digest: blake3
+    ) -> bool:
+        end = start + length
+        for offset in range(start, end, cut):
+            self._stop.check()
+            count = min(cut, end - offset)
+            buffer = self._frames.buffer(cut)
+            block = memoryview(buffer)[:count]
+            if not _fill(descriptor, block, offset):
+                block.release()
+                self._frames.give_back(buffer)
+                return False
+            digest.update(block)
+            block.release()
+            tail = padding(length) if offset + count == end else 0
+            buffer[count : count + tail] = bytes(tail)
+            self._frames.submit(buffer, count + tail)
+            self._watcher(count)
+        return True
+
+    def _settle(self, descriptor: int) -> os.stat_result:
+        """Facts of the file once its last change is old enough to be told from the next one."""
+        facts = os.fstat(descriptor)
+        if 0 <= self._patience.instant_ns() - facts.st_mtime_ns < _SETTLED_NS:
+            pause(_SETTLED_NS / 1e9)
+            facts = os.fstat(descriptor)
+        return facts
+
+    # --- the stream
+
+    @property
+    def _position(self) -> int:
+        return self._frames.position + self._filled
+
+    def _append(self, data: bytes) -> None:
+        rest = data
+        while rest:
+            if self._filled == FRAME_BYTES:
+                self._flush()
+            part = rest[: FRAME_BYTES - self._filled]
+            self._batch[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            rest = rest[len(part) :]
+
+    def _flush(self) -> None:
+        if self._filled:
+            self._frames.submit(self._batch, self._filled)
+            self._filled = 0
+            self._batch = self._frames.buffer()
+
+    def _submit_bytes(self, data: bytes) -> None:
+        buffer = self._frames.buffer(len(data))
+        buffer[: len(data)] = data
+        self._frames.submit(buffer, len(data))
+
+    def _done(self, member: Member, unreported: int) -> None:
+        self._spool.add(member)
+        self.content_bytes += member.size
+        if unreported:
+            self._watcher(unreported)
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+class _ReadError(Exception):
+    """Reading a source failed; not an OSError, so that it is never taken for one of the output."""
+
+
+def store_file(frames: FrameWriter, descriptor: int, path: bytes, *, stop: StopRequest) -> Member:
+    """Store one log as a plain stream of frames; it may grow meanwhile. Raises SourceError, OSError."""
+    facts = os.fstat(descriptor)
+    size = facts.st_size
+    digest = blake3()
+    cut = frame_bytes(size)
+    for offset in range(0, size, cut):
+        stop.check()
+        count = min(cut, size - offset)
+        buffer = frames.buffer(cut)
+        with memoryview(buffer)[:count] as block:
+            if not _fill(descriptor, block, offset):
+                raise SourceNeverQuietError(f"{os.fsdecode(path)} became shorter while it was read")
+            digest.update(block)
+        frames.submit(buffer, count)
+    return Member(
+        path,
+        Kind.FILE,
+        Role.LOG,
+        size,
+        _attributes(facts),
+        0,
+        0,
+        digest=digest.hexdigest(),
+    )
+
+
+def _open_source(found: Found) -> int:
+    try:
+        return os.open(found.name, _OPEN, dir_fd=found.folder)
+    except FileNotFoundError as error:
+        raise Vanished from error
+    except OSError as error:
+        raise SourceError(
+            f"{os.fsdecode(found.path)} cannot be read: {error.strerror}",
+            hint="the user that runs backup4d must be able to read it",
+        ) from error
+
+
+def _attributes(facts: os.stat_result) -> Attributes:
+    mode = stat.S_IMODE(facts.st_mode)
+    return Attributes(mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns)
+
+
+def _still(before: os.stat_result, after: os.stat_result, role: Role) -> bool:
+    if role is Role.LOG:
+        return after.st_size >= before.st_size
+    return (
+        before.st_size == after.st_size
+        and before.st_mtime_ns == after.st_mtime_ns
+        and before.st_ctime_ns == after.st_ctime_ns
+    )
+
+
+def _fill(descriptor: int, block: memoryview, offset: int) -> bool:
+    """Fill the block from the file; False when the file ends before."""
+    done = 0
+    while done < len(block):
+        try:
+            count = os.preadv(descriptor, [block[done:]], offset + done)
+        except OSError as error:
+            raise _ReadError(error.strerror) from error
+        if count == 0:
+            return False
+        done += count
+    return True
+
+
+def _fill_log(descriptor: int, block: memoryview, offset: int, path: bytes) -> None:
+    try:
+        whole = _fill(descriptor, block, offset)
+    except _ReadError as error:
+        raise SourceError(
+            f"{os.fsdecode(path)} cannot be read: {error}", code=Code.LOG_BACKUP_FAILED
+        ) from error
+    if not whole:
+        raise SourceNeverQuietError(
+            f"the log {os.fsdecode(path)} became shorter while it was read",
+            hint="it was renewed during the backup; the next attempt will find it whole",
+        )
+
+
+def _read_whole(descriptor: int, size: int) -> bytes | None:
+    content = bytearray(size)
+    if not _fill(descriptor, memoryview(content), 0):
+        return None
+    return bytes(content)
+
+
+def _extents(descriptor: int, facts: os.stat_result, cut: int) -> Extents | None:
+    """The pieces of a file that hold data, on the grid of its frames; None when there are no holes to skip."""
+    if facts.st_blocks * 512 >= facts.st_size:
+        return None
+    extents: list[tuple[int, int]] = []
+    position = 0
+    while position < facts.st_size:
+        try:
+            data = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError:  # ENXIO: nothing but a hole up to the end
+            break
+        start = max(data // cut * cut, position)
+        end = min(-(-os.lseek(descriptor, data, os.SEEK_HOLE) // cut) * cut, facts.st_size)
+        if extents and extents[-1][0] + extents[-1][1] == start:
+            extents[-1] = (extents[-1][0], extents[-1][1] + end - start)
+        else:
+            extents.append((start, end - start))
+        position = end
+    if sum(length for _, length in extents) == facts.st_size:
+        return None
+    if not extents or sum(extents[-1]) < facts.st_size:
+        extents.append((facts.st_size, 0))  # GNU tar marks a hole at the end this way
+    return tuple(extents)

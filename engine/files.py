@@ -1,0 +1,91 @@
+"""Small steps on the disk that must be done right: whole files, durable names, no followed links."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.errors import DestinationError, EngineError, NoRoomError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Write beside `target`; it appears whole or not at all, durable when this returns."""
+    temporary = target.with_name(f".{target.name}.part")
+    with suppress(FileNotFoundError):
+        temporary.unlink()  # ours, from a run that died; never a link followed by the open below
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    fsync_folder(target.parent)
+
+
+def read_regular(file: Path, limit: int) -> bytes:
+    """Read a small regular file without hanging on a FIFO or device.
+
+    Raises OSError; `limit` is in bytes, a larger file raises OSError with EFBIG.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        facts = os.fstat(stream.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(file))
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(file))
+    return data
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours and all below it; links are removed, never followed.
+
+    Files first and the folder last, so that what is left after a crash is still recognised as half-made.
+    Raises OSError.
+    """
+    for child in folder.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            remove_tree(child)
+        else:
+            child.unlink()
+    folder.rmdir()
+
+
+def room(folder: Path) -> int:
+    """Bytes an ordinary user may still write on the file system of `folder`. Raises OSError."""
+    facts = os.statvfs(folder)
+    return facts.f_bavail * facts.f_frsize
+
+
+def destination_failure(folder: Path, doing: str, cause: OSError) -> EngineError:
+    """The error that says what a failed system call on the destination means."""
+    if cause.errno in _FULL:
+        return NoRoomError(
+            f"no room left in {folder} while {doing}: {cause.strerror}",
+            hint="free room there, or keep fewer sets (SetNumber/Value)",
+        )
+    return DestinationError(
+        f"backup folder {folder} failed while {doing}: {cause.strerror}",
+        hint="check that the volume is mounted, writable and healthy",
+    )

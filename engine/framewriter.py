@@ -1,0 +1,127 @@
+"""From a stream of blocks to frames on the disk: compressed by all cores, written in order, in constant memory."""
+
+import queue
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from engine.codec import FRAME_BYTES, Compressor, digest_of
+from engine.frametable import FrameTable
+from engine.output import Output, OutputMark, StoredFile
+from settings.model import CompressionRate
+
+_SPARE_BYTES = 512  # room for the padding of a file's last block
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMark:
+    """A place in the stream to come back to, when a source changed while it was read."""
+
+    position: int
+    frames: int
+    output: OutputMark
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    future: "Future[tuple[bytes, bytes | memoryview]]"
+    buffer: bytearray
+    length: int
+
+
+class FrameWriter:
+    """Takes filled buffers, gives them back empty; memory is bounded by the number of buffers.
+
+    One reader thread (the caller), `workers` compressing threads, one writing thread. A failure of any
+    of them is raised by the caller's next call, unchanged.
+    """
+
+    def __init__(self, output: Output, rate: CompressionRate, workers: int) -> None:
+        self.frames = FrameTable()
+        self.position = 0
+        self._output = output
+        self._compressor = Compressor(rate)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="compress")
+        self._failure: BaseException | None = None
+        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        self._count = 2 * workers + 2
+        for _ in range(self._count):
+            self._free.put(bytearray())
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
+        self._writer.start()
+
+    def buffer(self, size: int = FRAME_BYTES) -> bytearray:
+        """An empty buffer of at least `size` bytes and the padding; waits until one is free."""
+        buffer = self._free.get()
+        if self._failure is not None:
+            self._free.put(buffer)
+            raise self._failure
+        missing = size + _SPARE_BYTES - len(buffer)
+        if missing > 0:
+            buffer.extend(bytes(missing))
+        return buffer
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Return a buffer that was not submitted."""
+        self._free.put(buffer)
+
+    def submit(self, buffer: bytearray, length: int) -> None:
+        """The first `length` bytes are the next frame; the buffer is ours until it is written."""
+        if length == 0:
+            self._free.put(buffer)
+            return
+        self.position += length
+        future = self._pool.submit(self._compress, buffer, length)
+        self._jobs.put(_Job(future, buffer, length))
+
+    def mark(self) -> StreamMark:
+        """Wait until everything is written and remember the place."""
+        self._drain()
+        return StreamMark(self.position, len(self.frames), self._output.mark())
+
+    def rewind(self, mark: StreamMark) -> None:
+        """Forget everything submitted after the mark."""
+        self._drain()
+        self._output.rewind(mark.output)
+        self.frames.truncate(mark.frames)
+        self.position = mark.position
+
+    def finish(self) -> tuple[StoredFile, ...]:
+        """Write what is left, make it durable and say which files it became."""
+        self._drain()
+        self._end_threads()
+        return self._output.finish()
+
+    def abandon(self) -> None:
+        """End the threads and close the files after a failure; no promise about what was written."""
+        self._end_threads()
+        self._output.abandon()
+
+    def _compress(self, buffer: bytearray, length: int) -> tuple[bytes, bytes | memoryview]:
+        block = memoryview(buffer)[:length]
+        return digest_of(block), self._compressor.compress(block)
+
+    def _drain(self) -> None:
+        held = [self._free.get() for _ in range(self._count)]
+        for buffer in held:
+            self._free.put(buffer)
+        if self._failure is not None:
+            raise self._failure
+
+    def _end_threads(self) -> None:
+        self._jobs.put(None)
+        self._writer.join()
+        self._pool.shutdown()
+
+    def _write(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                digest, frame = job.future.result()
+                if self._failure is None:
+                    self._output.write(frame)
+                    self.frames.append(job.length, len(frame), digest)
+                del frame
+            except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
+                self._failure = error
+            self._free.put(job.buffer)

@@ -1,0 +1,154 @@
+"""backupHistory.json in the destination: 4D's shape and key names (spec 7.2), so that its readers keep working.
+
+The first key is the structure path with the published sets, oldest first. Everything else that happened
+goes under `backup4d`, capped. What others wrote survives. Pure but for `load_history` and `save_history`.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from engine.files import read_regular, replacing
+from engine.sets import StoredSet
+
+HISTORY = "backupHistory.json"
+_OTHER = "backup4d"
+_OTHER_LIMIT = 500
+_SIZE_LIMIT = 64 << 20
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedHistory:
+    """A history document; `damage` says why the file on the disk could not be used, None when it could."""
+
+    document: Document
+    damage: str | None
+
+
+def load_history(destination: Path) -> LoadedHistory:
+    """Read the history; an absent one is empty, a damaged one is empty with its damage named.
+
+    Raises OSError when the disk fails.
+    """
+    try:
+        data = read_regular(destination / HISTORY, _SIZE_LIMIT)
+    except FileNotFoundError:
+        return LoadedHistory({}, None)
+    try:
+        document = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        return LoadedHistory({}, str(error))
+    if not isinstance(document, dict):
+        return LoadedHistory({}, "it is not an object of structures")
+    return LoadedHistory(document, None)
+
+
+def save_history(destination: Path, document: Document) -> None:
+    """Replace the history as a whole, in 4D's form: tabs, UTF-8, no final line end. Raises OSError."""
+    text = json.dumps(document, indent="\t", ensure_ascii=False)
+    with replacing(destination / HISTORY) as stream:
+        stream.write(text.encode("utf-8", "backslashreplace"))
+
+
+def set_aside(destination: Path, now: datetime) -> Path:
+    """Rename a damaged history, so that nothing of it is lost, and return its new name. Raises OSError."""
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    target = destination / f"backupHistory.damaged-{stamp}.json"
+    (destination / HISTORY).rename(target)
+    return target
+
+
+def highest_number(document: Document, structure: str) -> int:
+    """The highest set number recorded for a structure, 0 when there is none."""
+    return max((_number(record) for record in _records(document, structure)), default=0)
+
+
+def with_sets(document: Document, structure: str, sets: Iterable[StoredSet]) -> Document:
+    """The document with the records of exactly these sets, oldest first.
+
+    A record already there stays as it is (others may have added keys); a missing one is made from the
+    set's manifest, so a lost history comes back. Records of 4D's own archives stay while their numbers
+    are not ours.
+    """
+    ordered = sorted(sets, key=lambda stored: stored.number)
+    ours = {str(stored.folder) for stored in ordered}
+    known = {_number(record): record for record in _records(document, structure)}
+    records = [
+        record for record in _records(document, structure) if not _is_set_of_backup4d(record, ours)
+    ]
+    for stored in ordered:
+        record = known.get(stored.number)
+        if record is not None and _is_set_of_backup4d(record, ours):
+            records.append(record)
+        else:
+            records.append(set_record(stored))
+    records.sort(key=_number)
+    others = {key: value for key, value in document.items() if key != structure}
+    return {structure: records, **others}
+
+
+def with_event(document: Document, event: dict[str, Any]) -> Document:
+    """The document with one more event under `backup4d`, the oldest dropped beyond the cap."""
+    events = document.get(_OTHER)
+    kept = [*events, event] if isinstance(events, list) else [event]
+    others = {key: value for key, value in document.items() if key != _OTHER}
+    return {**others, _OTHER: kept[-_OTHER_LIMIT:]}
+
+
+def set_record(stored: StoredSet) -> dict[str, Any]:
+    """4D's record of one set; dates and status are true here (spec 7.2 and our decisions)."""
+    facts = stored.facts
+    log = next((name for name in _files_of(stored, "log")), None)
+    main = next((name for name in _files_of(stored, "main")), "")
+    missing = set(facts.missing)
+    return {
+        "backupPath": str(stored.folder / main),
+        "structurePath": facts.structure or "",
+        "dataPath": facts.data_file,
+        "logPath": "" if log is None else str(stored.folder / log),
+        "startingDate": utc_text(facts.started),
+        "endingDate": utc_text(facts.ended),
+        "scheduledDate": utc_text(facts.scheduled or facts.started),
+        "status": 0 if facts.complete else 1409,
+        "backupNumber": facts.number,
+        "duration": max(0, (facts.ended - facts.started) // timedelta(milliseconds=1)),
+        "attachments": [
+            {"attachmentPath": listed, "found": listed not in missing}
+            for listed in reversed(facts.attachments)
+        ],
+    }
+
+
+def utc_text(instant: datetime) -> str:
+    """4D's date form, `2024-08-12T22:00:02.094Z`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + (
+        f"{instant.microsecond // 1000:03d}Z"
+    )
+
+
+def _files_of(stored: StoredSet, role: str) -> tuple[str, ...]:
+    return tuple(name for of, name in stored.facts.files if of == role)
+
+
+def _records(document: Document, structure: str) -> list[dict[str, Any]]:
+    records = document.get(structure)
+    if not isinstance(records, list):
+        return []
+    return [record for record in records if isinstance(record, dict)]
+
+
+def _number(record: dict[str, Any]) -> int:
+    number = record.get("backupNumber")
+    return number if isinstance(number, int) else 0
+
+
+def _is_set_of_backup4d(record: dict[str, Any], ours: set[str]) -> bool:
+    """A record whose archive lies in a set folder, present or already removed."""
+    path = Path(str(record.get("backupPath", "")))
+    number = f"[{_number(record):04d}"
+    return str(path.parent) in ours or (number in path.parent.name and number in path.name)

@@ -1,0 +1,58 @@
+"""The only place that reads the clock and starts processes; everybody else is handed these."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+def pause(seconds: float) -> None:
+    """Let a moment pass, for something outside to settle."""
+    time.sleep(seconds)
+
+
+class Clock(Protocol):
+    """Time as the rest of the program may see it."""
+
+    def now(self) -> datetime:
+        """The wall-clock instant, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards; only differences mean something."""
+        ...
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until the event is set (True) or the seconds have passed (False)."""
+        ...
+
+
+class HostClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds)
+
+
+def start_process(
+    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a child in its own session, with pipes on its standard input and output.
+
+    Its standard error is ours, so that what it logs lands in the service's log. Raises OSError.
+    """
+    return subprocess.Popen(
+        list(arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=None if environment is None else dict(environment),
+        start_new_session=True,
+    )

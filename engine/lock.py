@@ -1,0 +1,139 @@
+"""One operation at a time on a database: a lock the kernel holds, so that a dead owner means free.
+
+The lock file lies in the database's Logs folder, where every program that could work on it must be able to
+write. While a run is on, the file says what it does; a run that died leaves its words behind, and the next
+owner finds them.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BusyError, DestinationError
+from engine.host import pause
+
+DATABASE_LOCK = ".backup4d.lock"
+DESTINATION_LOCK = ".backup4d-destination.lock"
+# always the same length, so that writing it needs no room on a full disk once the file is there
+_RECORD_BYTES = 2048
+
+
+@dataclass(slots=True)
+class Lock:
+    """A held lock.
+
+    `left_behind` is what a run that died was doing, None when the last one ended well. `memory` is what
+    the last good run wanted remembered, empty when there was none.
+    """
+
+    descriptor: int
+    left_behind: dict[str, Any] | None
+    memory: dict[str, Any]
+
+    def note(self, record: dict[str, Any] | None) -> None:
+        """Write down what is being done now, or with None that nothing is. Raises OSError."""
+        self._write(record, 0)
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Write down what the next run must know. Raises OSError."""
+        self._write(memory, _RECORD_BYTES)
+        self.memory = memory
+
+    def _write(self, record: dict[str, Any] | None, offset: int) -> None:
+        text = b"" if record is None else json.dumps(record).encode("ascii")
+        os.pwrite(self.descriptor, text[:_RECORD_BYTES].ljust(_RECORD_BYTES), offset)
+        os.fsync(self.descriptor)
+
+
+@contextmanager
+def holding(file: Path, doing: str) -> Iterator[Lock]:
+    """Hold the lock of `file`; given back when left, or by the kernel when we die.
+
+    Raises BusyError when another process holds it, DestinationError when the file cannot be made.
+    """
+    try:
+        file.parent.mkdir(exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(file, flags, 0o640)
+    except OSError as error:
+        raise DestinationError(
+            f"the lock {file} cannot be opened: {error.strerror}",
+            hint=f"the user that runs backup4d must be able to write in {file.parent}",
+        ) from error
+    try:
+        _take(descriptor, file, doing)
+        yield Lock(descriptor, _read(descriptor, 0), _read(descriptor, _RECORD_BYTES) or {})
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def waiting_for(file: Path) -> Iterator[None]:
+    """Hold a lock that others hold for moments only; wait a minute for it at most.
+
+    Raises OSError, and BusyError after that minute.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(file, flags, 0o640)
+    try:
+        if not _try_for(descriptor, seconds=60):
+            raise BusyError(f"{file} has been held by another program for a minute")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def current_holder(file: Path) -> dict[str, Any] | None:
+    """What the holder of a lock says it does, None when nobody holds it. Raises OSError."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(descriptor, 0) or {}
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, file: Path, doing: str) -> None:
+    if _try_for(descriptor, seconds=1):  # `current_holder` holds it for a moment when it looks
+        return
+    holder = _read(descriptor, 0) or {}
+    what = holder.get("doing", "another operation")
+    since = f" since {holder['since']}" if "since" in holder else ""
+    by = f" (process {holder['pid']})" if "pid" in holder else ""
+    raise BusyError(
+        f"{doing} cannot start: {what} is running{since}{by} and holds {file}",
+        hint="wait for it to end, or see `backup4d status`",
+    )
+
+
+def _try_for(descriptor: int, *, seconds: int) -> bool:
+    for _ in range(seconds * 20):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pause(0.05)
+        else:
+            return True
+    return False
+
+
+def _read(descriptor: int, offset: int) -> dict[str, Any] | None:
+    text = os.pread(descriptor, _RECORD_BYTES, offset).strip(b" \0\n")
+    if not text:
+        return None
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return {"doing": "an operation that left no readable record"}
+    return record if isinstance(record, dict) else {"doing": "an unknown operation"}

@@ -1,0 +1,185 @@
+"""The archive on the disk: one file or segments of a fixed size, digested and flushed while it grows."""
+
+import hashlib
+import os
+import queue
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_FLUSH_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file of an archive: its name in the set, its length in bytes, its SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputMark:
+    """A place to come back to."""
+
+    segment: int
+    written: int
+    digest: Any
+    done: tuple[StoredFile, ...]
+
+
+def archive_name(base: str, number: int, suffix: str, segment: int | None) -> str:
+    """`data[0007].tar.zst`, or `data[0007-0001].tar.zst` for the first segment (4D's numbering)."""
+    if segment is None:
+        return f"{base}[{number:04d}]{suffix}"
+    return f"{base}[{number:04d}-{segment:04d}]{suffix}"
+
+
+class Output:
+    """Append-only bytes, cut into segments when asked; every method raises OSError as the system gives it."""
+
+    def __init__(
+        self, folder: Path, base: str, number: int, suffix: str, *, segment_bytes: int | None
+    ) -> None:
+        self._folder = folder
+        self._name = (base, number, suffix)
+        self._segment_bytes = segment_bytes
+        self._segment = 0
+        self._done: list[StoredFile] = []
+        self._flusher = Flusher()
+        self._unflushed = 0
+        self._descriptor = self._open()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append all of `data`."""
+        rest = memoryview(data)
+        while rest:
+            if self._segment_bytes is not None and self._written == self._segment_bytes:
+                self._close_segment()
+                self._segment += 1
+                self._descriptor = self._open()
+            limit = len(rest)
+            if self._segment_bytes is not None:
+                limit = min(limit, self._segment_bytes - self._written)
+            count = os.write(self._descriptor, rest[:limit])
+            self._digest.update(rest[:count])
+            self._written += count
+            self._unflushed += count
+            rest = rest[count:]
+        if self._unflushed >= _FLUSH_BYTES:
+            self._flusher.flush(self._descriptor)
+            self._unflushed = 0
+
+    def mark(self) -> OutputMark:
+        """This place, for `rewind`."""
+        return OutputMark(self._segment, self._written, self._digest.copy(), tuple(self._done))
+
+    def rewind(self, mark: OutputMark) -> None:
+        """Forget everything written after the mark."""
+        if mark.segment != self._segment:
+            self._flusher.wait()
+            os.close(self._descriptor)
+            for segment in range(mark.segment + 1, self._segment + 1):
+                (self._folder / self._file_name(segment)).unlink()
+            self._segment = mark.segment
+            path = self._folder / self._file_name(self._segment)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.ftruncate(self._descriptor, mark.written)
+        os.lseek(self._descriptor, mark.written, os.SEEK_SET)
+        self._written, self._digest = mark.written, mark.digest.copy()
+        self._done = list(mark.done)
+
+    def finish(self) -> tuple[StoredFile, ...]:
+        """Make everything durable, close, and say what was written."""
+        self._close_segment()
+        self._descriptor = -1
+        self._flusher.close()
+        if self._segment_bytes is not None and len(self._done) == 1:
+            self._drop_segment_number()
+        return tuple(self._done)
+
+    def abandon(self) -> None:
+        """Close without a promise; the files are removed with their folder."""
+        self._flusher.abandon()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _file_name(self, segment: int) -> str:
+        numbered = None if self._segment_bytes is None else segment + 1
+        return archive_name(*self._name, numbered)
+
+    def _open(self) -> int:
+        self._written = 0
+        self._unflushed = 0
+        self._digest = hashlib.sha256()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self._folder / self._file_name(self._segment), flags, 0o640)
+
+    def _close_segment(self) -> None:
+        self._flusher.wait()
+        os.fsync(self._descriptor)
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(self._descriptor)
+        name = self._file_name(self._segment)
+        self._done.append(StoredFile(name, self._written, self._digest.hexdigest()))
+
+    def _drop_segment_number(self) -> None:
+        """An archive that fits into one segment has its plain name."""
+        only = self._done[0]
+        name = archive_name(*self._name, None)
+        (self._folder / only.name).rename(self._folder / name)
+        self._done = [StoredFile(name, only.size, only.sha256)]
+
+
+class Flusher:
+    """Writes back in the background while the next frames are compressed, so that the last fsync is short.
+
+    A failed write-back is kept and raised by the next call; it is never tried again, because the kernel
+    reports it once and then forgets the lost pages.
+    """
+
+    def __init__(self) -> None:
+        self._failure: OSError | None = None
+        self._jobs: queue.Queue[int | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="flusher", daemon=True)
+        self._thread.start()
+
+    def flush(self, descriptor: int) -> None:
+        """Start writing back; returns at once."""
+        self._raise_failure()
+        self._jobs.put(descriptor)
+
+    def wait(self) -> None:
+        """Return when everything asked for is done."""
+        self._jobs.join()
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Wait and end the thread."""
+        self.wait()
+        self._jobs.put(None)
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """End the thread and forget its failures."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        while (descriptor := self._jobs.get()) is not None:
+            try:
+                os.fdatasync(descriptor)
+                # clean pages are dropped: the host's cache is for the application, and the check that
+                # follows must read the disk
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            except OSError as error:
+                self._failure = error
+            finally:
+                self._jobs.task_done()

@@ -1,0 +1,249 @@
+"""What one backup will do, decided before a byte is written; everything that can be refused is refused here."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.content import Root, Selection, select_content, without_nested
+from engine.errors import (
+    Code,
+    DestinationError,
+    NoRoomError,
+    RefusedError,
+    SourceError,
+)
+from engine.files import room
+from engine.member import Role
+from engine.sets import Inventory, Removal, belongs_to_destination, plan_rotation
+from engine.walk import Found, Problem, walk
+from settings.errors import UnmappedPathError
+from settings.locate import DatabaseLayout
+from settings.model import KeepLast, Settings
+from settings.paths import PathMap, resolve_path
+
+_MARGIN = 1.1  # our decision: 10 % more than the estimate must be free
+_FIXED_BYTES = 1 << 20  # manifest, checksums, history
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is there to be saved: the roots that exist, and what is missing.
+
+    `attachments` are (path as listed or resolved, found). `partial` names what is missing and makes the
+    set partial; `missing` all that is missing. `log` is None when there is none or none is wanted.
+    """
+
+    roots: tuple[Root, ...]
+    log: Path | None
+    attachments: tuple[tuple[str, bool], ...]
+    missing: tuple[str, ...]
+    partial: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One backup, decided: `remove_before` goes before writing, the rest of rotation afterwards."""
+
+    number: int
+    remove_before: tuple[Removal, ...]
+    needed_bytes: int
+
+
+def resolve_destination(layout: DatabaseLayout, settings: Settings, path_map: PathMap) -> Path:
+    """The destination folder on this host. Raises RefusedError for a path of another machine."""
+    try:
+        return resolve_path(settings.destination, layout.package, path_map)
+    except UnmappedPathError as error:
+        raise RefusedError(
+            f"DestinationFolder {settings.destination.raw} is a path of another machine",
+            hint=str(error),
+            code=Code.DESTINATION_NOT_VALID,
+        ) from error
+
+
+def prepare_destination(destination: Path, package: Path, *, was_separate: bool) -> None:
+    """Make sure sets can be written to the destination, and that it is the one we know.
+
+    Only its last component is ever created. `was_separate`: the last set went to another file system
+    than the application's; when that is no longer so, a volume is not mounted, and a set written now
+    would fill the wrong disk. Raises DestinationError.
+    """
+    try:
+        if not destination.exists():
+            _check_mounted(destination.parent, package, was_separate=was_separate)
+            destination.mkdir()
+            return
+        _check_mounted(destination, package, was_separate=was_separate)
+        if not destination.is_dir():
+            raise NotADirectoryError(20, "it is not a folder", str(destination))
+        if not os.access(destination, os.W_OK | os.X_OK):
+            raise PermissionError(13, "this user may not write there", str(destination))
+    except OSError as error:
+        raise DestinationError(
+            f"Destination folder can not be created : {destination} ({error.strerror})",
+            hint="mount the volume, create the folder, or correct General/DestinationFolder",
+        ) from error
+
+
+def is_separate(destination: Path, package: Path) -> bool:
+    """Whether the destination lies on another file system than the application. Raises OSError."""
+    return destination.stat().st_dev != package.stat().st_dev
+
+
+def _check_mounted(folder: Path, package: Path, *, was_separate: bool) -> None:
+    if was_separate and not is_separate(folder, package):
+        raise DestinationError(
+            f"the volume of the backup folder is not mounted: {folder} is now on the application's own disk",
+            hint="mount it; if the backup folder was moved on purpose, remove "
+            f"{package / 'Logs' / '.backup4d.lock'} once",
+        )
+
+
+def find_sources(layout: DatabaseLayout, settings: Settings, path_map: PathMap) -> Sources:
+    """Look which of the selected files exist. Raises SourceError, RefusedError."""
+    selection = select_content(layout, settings.content, path_map)
+    _refuse_empty(selection, layout)
+    for root in selection.required:
+        if not os.path.lexists(root.source):
+            what = "data file" if root.role is Role.DATA else "structure"
+            raise SourceError(
+                f"the {what} {root.source} is missing",
+                hint="nothing was saved and no old set was removed; find the file before anything else",
+            )
+    required = tuple(_through_link(root) for root in selection.required)
+    wanted = tuple(_through_link(root) for root in selection.wanted if os.path.lexists(root.source))
+    attachments, missing, partial, found = [], [], [], []
+    for attachment in selection.attachments:
+        place = attachment.root
+        name = attachment.listed if place is None else str(place.source)
+        exists = place is not None and os.path.lexists(place.source)
+        attachments.append((name, exists))
+        if place is not None and exists:
+            found.append(place)
+            continue
+        missing.append(name)
+        if not attachment.optional:
+            partial.append(name)
+    log = selection.log
+    return Sources(
+        roots=without_nested((*required, *wanted, *found)),
+        log=log if log is not None and log.exists() else None,
+        attachments=tuple(attachments),
+        missing=tuple(missing),
+        partial=tuple(partial),
+    )
+
+
+def _through_link(root: Root) -> Root:
+    """A data file or project that is itself a link is saved as what it leads to; attachments stay links."""
+    return replace(root, source=root.source.resolve()) if root.source.is_symlink() else root
+
+
+def _refuse_empty(selection: Selection, layout: DatabaseLayout) -> None:
+    if not selection.required and not selection.attachments:
+        raise RefusedError(
+            f"{layout.settings_file} selects nothing to save",
+            hint="set General/IncludeDataFile or IncludeStructureFile to True, or list attachments",
+        )
+
+
+def plan_backup(
+    inventory: Inventory,
+    settings: Settings,
+    *,
+    known_number: int,
+    content_bytes: int,
+    free_bytes: int,
+) -> Plan:
+    """Decide number, early removals and room. Pure; raises NoRoomError.
+
+    `known_number` is the highest number that history and memory know.
+    """
+    rotation = settings.rotation
+    before: tuple[Removal, ...] = ()
+    if isinstance(rotation, KeepLast) and rotation.erase_before:
+        before = plan_rotation(inventory.sets, rotation, coming=True)
+    estimate = _estimate(inventory, content_bytes)
+    needed = int(estimate * _MARGIN) + _FIXED_BYTES
+    freed = sum(removal.stored.facts.archive_bytes for removal in before)
+    if needed > free_bytes + freed:
+        raise NoRoomError(
+            f"not enough room: the set needs about {_mib(needed)}, {_mib(free_bytes + freed)} are free",
+            hint="free room in the backup folder, or keep fewer sets (SetNumber/Value)",
+        )
+    return Plan(max(inventory.highest, known_number) + 1, before, needed)
+
+
+def _estimate(inventory: Inventory, content_bytes: int) -> int:
+    """Archive size from the ratio of the last set with the same order of size, else the plain size."""
+    last = inventory.sets[-1].facts if inventory.sets else None
+    if last is None or last.content_bytes == 0 or last.archive_bytes == 0:
+        return content_bytes
+    return content_bytes * last.archive_bytes // last.content_bytes
+
+
+def _mib(count: int) -> str:
+    return f"{count / (1 << 20):,.0f} MiB"
+
+
+def walk_sources(
+    sources: Sources, destination: Path, problem: Problem
+) -> Iterator[tuple[Root, Found]]:
+    """Everything to save, root by root; sets in the destination and what an earlier root holds are left out.
+
+    The folders of the package that lead to a root come first, so that their modes and times return.
+    `problem` is told what cannot be read below a root; a root that vanished raises OSError.
+    """
+    facts = destination.stat()
+    destination_identity = (facts.st_dev, facts.st_ino)
+    taken = {root.path for root in sources.roots}
+
+    def skip(folder: os.stat_result, path: bytes) -> bool:
+        in_destination = (folder.st_dev, folder.st_ino) == destination_identity
+        name = os.fsdecode(path.rsplit(b"/", 1)[-1])
+        return path in taken or (in_destination and belongs_to_destination(name))
+
+    leading: set[bytes] = set()
+    for root in sources.roots:
+        for found in _leading_folders(root, leading):
+            if found.path not in taken:
+                yield root, found
+        prefix = b"" if root.path == b"." else root.path
+        for found in walk(os.fsencode(root.source), prefix, skip=skip, problem=problem):
+            if found.path:
+                yield root, found
+
+
+def _leading_folders(root: Root, done: set[bytes]) -> Iterator[Found]:
+    parts = root.path.split(b"/")
+    source = root.source
+    if os.fsencode(source).split(b"/")[-len(parts) :] != parts and parts[0] != b"External":
+        return
+    for depth in range(1, len(parts)):
+        path = b"/".join(parts[:depth])
+        folder = source.parents[len(parts) - depth - 1]
+        if path in done:
+            continue
+        done.add(path)
+        for found in walk(os.fsencode(folder), path, skip=lambda *_: True, problem=lambda *_: None):
+            if stat.S_ISDIR(found.facts.st_mode):
+                yield found
+
+
+def measure_content(sources: Sources, destination: Path) -> int:
+    """Bytes of content to save, for the estimate and the progress; unreadable parts count as nothing."""
+    total = 0 if sources.log is None else sources.log.stat().st_size
+    for _, found in walk_sources(sources, destination, lambda *_: None):
+        if stat.S_ISREG(found.facts.st_mode):
+            total += min(found.facts.st_size, found.facts.st_blocks * 512 + 4096)
+    return total
+
+
+def free_bytes(destination: Path) -> int:
+    """Room in the destination. Raises DestinationError when it cannot be asked."""
+    try:
+        return room(destination)
+    except OSError as error:
+        raise DestinationError(f"{destination}: {error.strerror}") from error

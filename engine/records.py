@@ -1,0 +1,107 @@
+"""Writing down what happened: Backup journal in the package's Logs folder, history in the destination."""
+
+import logging
+from contextlib import suppress
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BusyError, EngineError
+from engine.history import load_history, save_history, set_aside, with_event, with_sets
+from engine.journal import Entry, append, current_journal, render
+from engine.lock import DESTINATION_LOCK, waiting_for
+from engine.manifest import SetFacts
+from engine.report import Times, aborted_entry, event, published_entry, simple_entry
+from engine.sets import Removal, StoredSet
+from settings.locate import DatabaseLayout
+
+_log = logging.getLogger(__name__)
+_TAIL_BYTES = 1 << 16
+
+
+class Recorder:
+    """The two files administrators watch, for one database.
+
+    `destination` is None until it is known to be usable; events are then only journaled.
+    """
+
+    def __init__(self, layout: DatabaseLayout, zone: tzinfo) -> None:
+        self.destination: Path | None = None
+        self.verbose = True
+        self.structure = str(layout.structure or layout.package)
+        self._logs = layout.package / "Logs"
+        self.zone = zone
+
+    def journal(self, entry: Entry) -> None:
+        """Append one entry. Raises OSError."""
+        append(self._logs, render(entry, verbose=self.verbose))
+
+    def published(
+        self, folder: Path, facts: SetFacts, removals: tuple[Removal, ...], notes: tuple[str, ...]
+    ) -> None:
+        """Journal a published set. Raises OSError."""
+        self.journal(published_entry(str(folder), facts, removals, self.zone, notes))
+
+    def sets(
+        self,
+        destination: Path,
+        sets: tuple[StoredSet, ...],
+        leaving: tuple[Removal, ...],
+        now: datetime,
+    ) -> None:
+        """Bring the history up to date with the sets that stay; a damaged one is set aside first.
+
+        The caller holds the destination's lock. Raises OSError.
+        """
+        document = self._load(destination, now)
+        gone = {removal.stored.number for removal in leaving}
+        staying = [stored for stored in sets if stored.number not in gone]
+        save_history(destination, with_sets(document, self.structure, staying))
+
+    def failed(self, kind: str, error: EngineError, times: Times) -> None:
+        """Journal and remember a failure; that must never hide the failure itself."""
+        try:
+            self.journal(aborted_entry(error, times))
+        except OSError as cause:
+            _log.error("the Backup journal could not be written: %s", cause.strerror)
+        self.event(event(kind, times, error))
+
+    def died(self, error: EngineError, times: Times) -> None:
+        """Journal a run that died and could not do it itself. Raises OSError."""
+        self.journal(aborted_entry(error, times))
+        self.event(event("backup", times, error))
+
+    def event(self, row: dict[str, Any]) -> None:
+        """Add an event to the history; when that fails, the journal has it all the same."""
+        if self.destination is None:
+            return
+        try:
+            with waiting_for(self.destination / DESTINATION_LOCK):
+                document = load_history(self.destination)
+                if document.damage is None:
+                    save_history(self.destination, with_event(document.document, row))
+        except (OSError, BusyError) as cause:
+            _log.warning("the history in %s could not be written: %s", self.destination, cause)
+
+    def is_journaled(self, folder: Path) -> bool:
+        """Whether the current journal already tells of a set (a run died right after writing it)."""
+        with suppress(OSError):
+            file = current_journal(self._logs)
+            if file is not None:
+                with file.open("rb") as stream:
+                    stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+                    return f"Creating archive : {folder}/".encode() in stream.read()
+        return False
+
+    def _load(self, destination: Path, now: datetime) -> dict[str, Any]:
+        loaded = load_history(destination)
+        if loaded.damage is not None:
+            aside = set_aside(destination, now)
+            lines = (
+                f"The history was damaged ({loaded.damage}) and is kept as {aside}",
+                "It was rebuilt from the manifests of the sets",
+            )
+            times = Times(None, now, now, self.zone)
+            with suppress(OSError):  # the rebuilt history matters more than the note about it
+                self.journal(simple_entry("History rebuilt", lines, times))
+        return loaded.document

@@ -1,0 +1,95 @@
+"""What a run that died left behind: half-made work is removed, a published set is recorded, both are journaled."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+from engine.files import remove_tree
+from engine.host import Clock
+from engine.lock import Lock
+from engine.manifest import read_set_facts
+from engine.records import Recorder
+from engine.report import Times
+from engine.sets import database_tag, is_leftover, set_name, take_inventory
+from settings.locate import DatabaseLayout
+
+
+def clean_up(
+    lock: Lock, recorder: Recorder, destination: Path, layout: DatabaseLayout, clock: Clock
+) -> None:
+    """Bring everything in order before the next run; whatever cannot be done now is left for later."""
+    traces = lock.left_behind
+    where = Path(str(traces.get("destination"))) if traces and traces.get("destination") else None
+    for folder in {destination, where} - {None}:
+        if folder is not None:
+            _remove_leftovers(folder, layout)
+    if traces is None:
+        return
+    try:
+        _record_dead_run(traces, where, recorder, layout, clock.now())
+        lock.note(None)
+        lock.left_behind = None
+    except OSError:
+        return  # no room or no disk: the run that follows meets it and says so; the traces stay
+
+
+def _remove_leftovers(destination: Path, layout: DatabaseLayout) -> None:
+    tag = database_tag(layout.data_file)
+    try:
+        leftovers = [entry for entry in destination.iterdir() if is_leftover(entry.name, tag)]
+        for folder in leftovers:
+            remove_tree(folder)
+    except OSError:
+        return  # absent or failing: the checks of the destination say what is wrong with it
+
+
+def _record_dead_run(
+    traces: dict[str, Any],
+    destination: Path | None,
+    recorder: Recorder,
+    layout: DatabaseLayout,
+    now: datetime,
+) -> None:
+    started = _instant(traces.get("since")) or now
+    times = Times(_instant(traces.get("scheduled")), started, now, recorder.zone)
+    number = traces.get("number")
+    if destination is not None and isinstance(number, int):
+        folder = destination / set_name(layout.data_file.stem, number)
+        if _is_from(folder, started):
+            _record_published(folder, destination, recorder, layout, now)
+            return
+    error = EngineError(
+        f"the run that started then died before it was done (process {traces.get('pid', 'unknown')}); "
+        "nothing of it was published, older sets are untouched",
+        hint="it was killed, it crashed, or the machine went down; see the system's log of that time",
+    )
+    recorder.died(error, times)
+
+
+def _is_from(folder: Path, started: datetime) -> bool:
+    try:
+        facts = read_set_facts(folder)
+    except EngineError:
+        return False
+    return facts.started.replace(microsecond=0) == started.replace(microsecond=0)
+
+
+def _record_published(
+    folder: Path, destination: Path, recorder: Recorder, layout: DatabaseLayout, now: datetime
+) -> None:
+    """It died between publishing and recording: the set is whole, only the words were missing."""
+    base = layout.data_file.stem
+    sets = take_inventory(destination, base, layout.data_file).sets
+    recorder.sets(destination, sets, (), now)
+    if not recorder.is_journaled(folder):
+        note = "Recorded by the run after it: the run died after the set was published"
+        recorder.published(folder, read_set_facts(folder), (), (note,))
+
+
+def _instant(text: object) -> datetime | None:
+    try:
+        instant = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None

@@ -1,0 +1,152 @@
+"""The sets in a destination folder: which there are, the next number, and which ones rotation removes.
+
+Order is the set number and nothing else; a set counts only when its folder holds a manifest.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import DamagedError, MissingSetError, RefusedError
+from engine.files import fsync_folder, remove_tree
+from engine.manifest import SetFacts, read_set_facts
+from settings.model import KeepAll, KeepLast, Rotation
+
+_SET_FOLDER = re.compile(r"(?P<base>.+)\[(?P<number>\d{4,})\]")
+# also what 4D itself leaves in a destination: data[0007].4BK, data[0007-0001].4BK, data[0006].4BL
+_OURS_OR_4D = re.compile(r".+\[\d{4,}(-\d+)?\](\.4B[KL])?", re.IGNORECASE)
+_STAGING = ".backup4d-staging-"
+_REMOVING = ".backup4d-removing-"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    """One published set: its folder and what its manifest says of it."""
+
+    folder: Path
+    facts: SetFacts
+
+    @property
+    def number(self) -> int:
+        """The set number, the only order there is."""
+        return self.facts.number
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a destination holds under one base name.
+
+    `sets` are those of this database, ordered by number. `highest` counts every folder with the base
+    name, also damaged and foreign ones, so that a number is never used twice. `unreadable` names folders
+    that look like sets and are not readable, with the reason.
+    """
+
+    sets: tuple[StoredSet, ...]
+    highest: int
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One set that rotation removes, and why."""
+
+    stored: StoredSet
+    reason: str
+
+
+def set_name(base: str, number: int) -> str:
+    """`data[0007]`; from 10000 on five digits (our decision; 4D's own limit is unknown)."""
+    return f"{base}[{number:04d}]"
+
+
+def database_tag(data_file: Path) -> str:
+    """Eight hex digits that tell one database's hidden work from another's with the same base name."""
+    return hashlib.sha256(os.fsencode(data_file)).hexdigest()[:8]
+
+
+def staging_folder(destination: Path, base: str, number: int, tag: str) -> Path:
+    """The hidden folder in which a set is written before it appears."""
+    return destination / f"{_STAGING}{tag}-{set_name(base, number)}"
+
+
+def is_leftover(name: str, tag: str) -> bool:
+    """Whether a name is half-made or half-removed work of the database with this tag."""
+    return name.startswith((f"{_STAGING}{tag}-", f"{_REMOVING}{tag}-"))
+
+
+def belongs_to_destination(name: str) -> bool:
+    """Whether an entry of a destination folder is a set or other work of ours or 4D's, never content."""
+    return _OURS_OR_4D.fullmatch(name) is not None or name.startswith(
+        (".backup4d", ".backupHistory.json", "backupHistory")
+    )
+
+
+def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
+    """Look at every set folder with this base name. Raises OSError when the destination cannot be read."""
+    sets: list[StoredSet] = []
+    unreadable: list[tuple[str, str]] = []
+    highest = 0
+    for entry in destination.iterdir():
+        highest = max(highest, _number_in(entry.name, base))
+        match = _SET_FOLDER.fullmatch(entry.name)
+        if match is None or match["base"] != base or entry.name.startswith("."):
+            continue
+        try:
+            facts = read_set_facts(entry)
+        except (DamagedError, MissingSetError, RefusedError) as error:
+            unreadable.append((entry.name, str(error)))
+            continue
+        if facts.data_file == str(data_file) and facts.number == int(match["number"]):
+            sets.append(StoredSet(entry, facts))
+    sets.sort(key=lambda stored: stored.number)
+    return Inventory(tuple(sets), highest, tuple(sorted(unreadable)))
+
+
+def _number_in(name: str, base: str) -> int:
+    """The number an entry occupies: a set, one being written, or 4D's own `data[0007].4BK`."""
+    match = re.fullmatch(
+        rf"(?:{re.escape(_STAGING)}[0-9a-f]{{8}}-)?{re.escape(base)}\[(\d{{4,}})(?:-\d+)?\](?:\.4BK)?",
+        name,
+        re.IGNORECASE,
+    )
+    return int(match[1]) if match else 0
+
+
+def plan_rotation(
+    sets: Iterable[StoredSet], rotation: Rotation, *, coming: bool = False
+) -> tuple[Removal, ...]:
+    """Which sets go, oldest first.
+
+    `coming` is for removal before writing: one place is kept free for the new set. The newest complete
+    set is never planned to go, whatever stands beside it.
+    """
+    ordered = sorted(sets, key=lambda stored: stored.number)
+    match rotation:
+        case KeepAll():
+            return ()
+        case KeepLast(count=count):
+            room = max(count - 1, 0) if coming else count
+            surplus = ordered[: len(ordered) - room] if len(ordered) > room else []
+            complete = [stored for stored in ordered if stored.facts.complete]
+            last_good = complete[-1].number if complete else None
+            return tuple(
+                Removal(stored, f"more than the {count} newest sets that SetNumber keeps")
+                for stored in surplus
+                if stored.number != last_good
+            )
+
+
+def remove_set(removal: Removal) -> None:
+    """Remove one planned set; it disappears from the list of sets by one rename, then file by file.
+
+    Raises OSError; what is left then has a hidden name and is removed by the next run.
+    """
+    folder = removal.stored.folder
+    tag = database_tag(Path(removal.stored.facts.data_file))
+    hidden = folder.with_name(f"{_REMOVING}{tag}-{folder.name}")
+    folder.rename(hidden)
+    fsync_folder(folder.parent)
+    remove_tree(hidden)

@@ -1,0 +1,270 @@
+"""Writing one set into its staging folder: archives, check, manifest, checksums; durable when done."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import date, time, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.archiver import Archiver, Patience, Vanished, store_file
+from engine.content import Root, archive_path
+from engine.errors import Code, DamagedError, EngineError, SourceError, StoppedError
+from engine.files import fsync_folder
+from engine.framewriter import FrameWriter
+from engine.host import Clock
+from engine.manifest import (
+    CHECKSUMS,
+    MANIFEST,
+    ArchiveFacts,
+    MemberSpool,
+    SetFacts,
+    write_manifest,
+)
+from engine.member import Role
+from engine.output import Output, StoredFile
+from engine.plan import Sources, walk_sources
+from engine.progress import Progress, Report
+from engine.stop import StopRequest
+from engine.verify import read_back
+from engine.walk import Found
+from settings.locate import DatabaseLayout
+from settings.model import CompressionRate, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything the writing of one set needs to know; `staging` exists and is empty."""
+
+    layout: DatabaseLayout
+    settings: Settings
+    sources: Sources
+    destination: Path
+    staging: Path
+    facts: SetFacts
+    settings_digest: str
+    total_bytes: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Time, the stop button and who watches."""
+
+    clock: Clock
+    stop: StopRequest
+    report: Report
+
+
+def write_set(job: Job, around: Surroundings) -> SetFacts:
+    """Write, check and make durable; return the final facts of the set.
+
+    Raises SourceError, DamagedError, StoppedError, and OSError of the destination.
+    """
+    with tempfile.TemporaryFile(dir=job.staging) as spool_file:
+        spool = MemberSpool(spool_file)
+        seconds = job.settings.transactions.timeout.total_seconds()
+        patience = Patience(around.clock, seconds)
+        meter = _Meter(around.report, job.total_bytes)
+        main, archiver = _write_main(job, spool, patience, meter, around.stop)
+        archives = [main]
+        if job.sources.log is not None:
+            archives.append(_write_log(job, job.sources.log, spool, around.stop))
+        if job.settings.check_archive:
+            _check(job, archives, around)
+        facts = _final_facts(job, tuple(archives), archiver, spool.count, around.clock)
+        spool_file.seek(0)
+        _write_papers(job, facts, tuple(archives), spool_file)
+    fsync_folder(job.staging)
+    return facts
+
+
+class _Meter:
+    """Counts what has been read and tells the watcher."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self._report = report
+        self._total = total
+        self._done = 0
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        self._report(Progress("saving", self._done, max(self._total, self._done)))
+
+
+@contextmanager
+def _frames(
+    job: Job, number: int, suffix: str, stream: str, role: str
+) -> Iterator[tuple[FrameWriter, list[ArchiveFacts]]]:
+    """A frame writer for one archive; when left well, its facts are in the list."""
+    rate = job.settings.compression
+    packed = rate is not CompressionRate.NONE
+    output = Output(
+        job.staging,
+        job.facts.base,
+        number,
+        f"{suffix}.zst" if packed else suffix,
+        segment_bytes=job.settings.segment_bytes,
+    )
+    frames = FrameWriter(output, rate, job.workers)
+    result: list[ArchiveFacts] = []
+    try:
+        yield frames, result
+        files = frames.finish()
+    except BaseException:
+        frames.abandon()
+        raise
+    compression = "zstd" if packed else "none"
+    result.append(ArchiveFacts(role, stream, compression, files, frames.frames))
+
+
+def _write_main(
+    job: Job, spool: MemberSpool, patience: Patience, meter: _Meter, stop: StopRequest
+) -> tuple[ArchiveFacts, Archiver]:
+    with _frames(job, job.facts.number, ".tar", "tar", "main") as (frames, result):
+        archiver = Archiver(frames, spool, patience, stop=stop, watcher=meter)
+        unreadable: list[tuple[bytes, OSError]] = []
+        walked = walk_sources(
+            job.sources, job.destination, lambda path, error: unreadable.append((path, error))
+        )
+        for root, found in walked:
+            _add(archiver, root, found)
+            _judge(unreadable, root, archiver)
+        _judge(unreadable, job.sources.roots[-1], archiver)
+        archiver.finish()
+    return result[0], archiver
+
+
+def _add(archiver: Archiver, root: Root, found: Found) -> None:
+    """An unreadable or vanished file fails the backup of data and structure, not that of an attachment."""
+    try:
+        archiver.add(found, root.role)
+    except Vanished:
+        if found.path == root.path and root.role is not Role.ATTACHMENT:
+            raise SourceError(f"{root.source} vanished while the backup ran") from None
+    except StoppedError:
+        raise
+    except SourceError as error:
+        if root.role is not Role.ATTACHMENT or error.code is Code.SOURCE_NEVER_QUIET:
+            raise
+        archiver.skipped.append((os.fsdecode(found.path), str(error)))
+
+
+def _judge(unreadable: list[tuple[bytes, OSError]], root: Root, archiver: Archiver) -> None:
+    while unreadable:
+        path, error = unreadable.pop()
+        if isinstance(error, FileNotFoundError):
+            continue  # deleted between listing and reading: there was nothing left to save
+        if root.role is not Role.ATTACHMENT:
+            raise SourceError(
+                f"{os.fsdecode(path)} cannot be read: {error.strerror}",
+                hint="the user that runs backup4d must be able to read it",
+            ) from error
+        archiver.skipped.append((os.fsdecode(path), f"cannot be read: {error.strerror}"))
+
+
+def _write_log(job: Job, log: Path, spool: MemberSpool, stop: StopRequest) -> ArchiveFacts:
+    """The log is numbered one below its set: it holds what happened after the backup before (spec 3.4)."""
+    number = job.facts.number - 1
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise SourceError(
+            f"the log {log} cannot be read: {error.strerror}", code=Code.LOG_BACKUP_FAILED
+        ) from error
+    try:
+        with _frames(job, number, log.suffix, "file", "log") as (frames, result):
+            path = archive_path(log, job.layout)
+            spool.add(store_file(frames, descriptor, path, stop=stop))
+    finally:
+        os.close(descriptor)
+    return result[0]
+
+
+def _check(job: Job, archives: list[ArchiveFacts], around: Surroundings) -> None:
+    for archive in archives:
+        try:
+            read_back(
+                job.staging,
+                archive,
+                workers=job.workers,
+                stop=around.stop,
+                report=around.report,
+            )
+        except EngineError as error:
+            if isinstance(error, DamagedError) and archive.role == "log":
+                raise DamagedError(str(error), code=Code.LOG_ARCHIVE_DAMAGED) from error
+            raise
+
+
+def _final_facts(
+    job: Job,
+    archives: tuple[ArchiveFacts, ...],
+    archiver: Archiver,
+    members: int,
+    clock: Clock,
+) -> SetFacts:
+    skipped = tuple(archiver.skipped)
+    lost = [why for _, why in skipped if not why.startswith("a ")]
+    files = tuple((archive.role, file.name) for archive in archives for file in archive.files)
+    log_bytes = sum(archive.frames.raw_bytes for archive in archives if archive.role == "log")
+    return replace(
+        job.facts,
+        ended=clock.now(),
+        complete=job.facts.complete and not lost,
+        checked=job.settings.check_archive,
+        content_bytes=archiver.content_bytes + log_bytes,
+        archive_bytes=sum(archive.frames.stored_bytes for archive in archives),
+        members=members,
+        skipped=skipped,
+        files=files,
+    )
+
+
+def _write_papers(
+    job: Job, facts: SetFacts, archives: tuple[ArchiveFacts, ...], spool: BinaryIO
+) -> None:
+    settings: dict[str, object] = {
+        "file": str(job.layout.settings_file),
+        "sha256": job.settings_digest,
+        "values": plain(asdict(job.settings)),
+    }
+    with _new_file(job.staging / MANIFEST) as stream:
+        write_manifest(stream, facts, settings, archives, spool)
+    with (job.staging / MANIFEST).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    files: list[StoredFile] = [file for archive in archives for file in archive.files]
+    lines = [f"{file.sha256}  {file.name}\n" for file in files]
+    with _new_file(job.staging / CHECKSUMS) as stream:
+        text = "".join([*lines, f"{digest}  {MANIFEST}\n"])
+        stream.write(text.encode("utf-8", "surrogateescape"))
+
+
+@contextmanager
+def _new_file(file: Path) -> Iterator[BinaryIO]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(file, flags, 0o640), "wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def plain(value: object) -> object:
+    """A settings value as JSON holds it: durations in seconds, times as text."""
+    match value:
+        case dict():
+            return {str(key): plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+        case timedelta():
+            return value.total_seconds()
+        case time() | date():
+            return value.isoformat()
+        case Enum():
+            return value.value
+        case _:
+            return value

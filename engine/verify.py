@@ -1,0 +1,179 @@
+"""Whether a set is what was written: read back from the disk, frame by frame, member by member."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import Code, DamagedError, MissingSetError
+from engine.files import read_regular
+from engine.framereader import StoredArchive, open_archive, read_blocks
+from engine.frametable import Frame
+from engine.manifest import (
+    CHECKSUMS,
+    MANIFEST,
+    ArchiveFacts,
+    Manifest,
+    iterate_members,
+    read_manifest,
+)
+from engine.member import Member
+from engine.progress import Progress, Report
+from engine.stop import StopRequest
+from engine.streamcheck import StreamChecker
+
+_CHECKSUMS_LIMIT = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verification of one set found; `damage` is empty when everything is as written."""
+
+    folder: Path
+    number: int
+    members: int
+    content_bytes: int
+    damage: tuple[str, ...]
+    code: Code
+
+    @property
+    def good(self) -> bool:
+        """Whether the set is whole."""
+        return not self.damage
+
+
+def read_back(
+    folder: Path, facts: ArchiveFacts, *, workers: int, stop: StopRequest, report: Report
+) -> None:
+    """Read an archive just written from the disk and compare every block with what the sources gave.
+
+    Raises DamagedError or MissingSetError.
+    """
+    total, done = facts.frames.raw_bytes, 0
+    with open_archive(folder, facts) as archive:
+        for frame, _ in read_blocks(archive, range(len(facts.frames)), workers=workers):
+            stop.check()
+            done += frame.raw
+            report(Progress("checking", done, total))
+
+
+def verify_set(folder: Path, *, workers: int, stop: StopRequest, report: Report) -> Verdict:
+    """Compare a published set with its checksums, its frame tables, its digests and its tar headers.
+
+    Damage is in the verdict, not raised. Raises RefusedError for a newer format, StoppedError.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except (DamagedError, MissingSetError) as error:
+        return Verdict(folder, 0, 0, 0, (str(error),), error.code)
+    damage: list[str] = []
+    code = Code.DONE
+    sums = _checksums(folder, damage)
+    facts = manifest.facts
+    for archive in manifest.archives:
+        try:
+            _verify_archive(manifest, archive, sums, workers=workers, stop=stop, report=report)
+        except (DamagedError, MissingSetError) as error:
+            damage.append(str(error))
+            code = _code_for(archive, error)
+    if damage and code is Code.DONE:
+        code = Code.ARCHIVE_DAMAGED
+    return Verdict(folder, facts.number, facts.members, facts.content_bytes, tuple(damage), code)
+
+
+def _code_for(archive: ArchiveFacts, error: DamagedError | MissingSetError) -> Code:
+    is_missing = isinstance(error, MissingSetError)
+    if archive.role == "log":
+        return Code.LOG_ARCHIVE_MISSING if is_missing else Code.LOG_ARCHIVE_DAMAGED
+    return Code.ARCHIVE_MISSING if is_missing else Code.ARCHIVE_DAMAGED
+
+
+def _checksums(folder: Path, damage: list[str]) -> dict[str, str]:
+    """SHA256SUMS as name to digest; what is wrong with it or with the manifest goes into `damage`."""
+    try:
+        text = read_regular(folder / CHECKSUMS, _CHECKSUMS_LIMIT)
+        lines = text.decode("utf-8", "surrogateescape").splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        with (folder / MANIFEST).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        damage.append(f"{folder / CHECKSUMS} cannot be read: {error.strerror}")
+        return {}
+    if sums.get(MANIFEST) != digest:
+        damage.append(f"{folder / MANIFEST} does not have the checksum that {CHECKSUMS} says")
+    return sums
+
+
+def _verify_archive(
+    manifest: Manifest,
+    facts: ArchiveFacts,
+    sums: dict[str, str],
+    *,
+    workers: int,
+    stop: StopRequest,
+    report: Report,
+) -> None:
+    for file in facts.files:
+        if sums and sums.get(file.name) != file.sha256:
+            raise DamagedError(f"{CHECKSUMS} and {MANIFEST} disagree about {file.name}")
+    hasher = _FileHasher(facts)
+    members = _members_of(manifest, facts.role)
+    checker = StreamChecker(members, is_tar=facts.stream == "tar")
+    total, done = facts.frames.raw_bytes, 0
+    with open_archive(manifest.folder, facts) as archive:
+        for frame, block in _all_blocks(archive, hasher, workers):
+            stop.check()
+            checker.feed(block)
+            done += frame.raw
+            report(Progress(f"verifying {archive.name}", done, total))
+    checker.finish()
+    hasher.compare()
+
+
+def _all_blocks(
+    archive: StoredArchive, hasher: "_FileHasher", workers: int
+) -> Iterator[tuple[Frame, bytes]]:
+    indices = range(len(archive.facts.frames))
+    return read_blocks(archive, indices, workers=workers, on_stored=hasher.update)
+
+
+def _members_of(manifest: Manifest, role: str) -> Iterator[Member]:
+    wants_log = role == "log"
+    return (
+        member
+        for member in iterate_members(manifest.folder)
+        if (member.role.value == "log") == wants_log
+    )
+
+
+class _FileHasher:
+    """SHA-256 of each file of an archive, from its bytes in order."""
+
+    def __init__(self, facts: ArchiveFacts) -> None:
+        self._files = facts.files
+        self._index = 0
+        self._left = facts.files[0].size
+        self._digest = hashlib.sha256()
+        self._found: list[str] = []
+
+    def update(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            if self._left == 0:
+                self._next()
+            part = rest[: self._left]
+            self._digest.update(part)
+            self._left -= len(part)
+            rest = rest[len(part) :]
+
+    def compare(self) -> None:
+        self._found.append(self._digest.hexdigest())
+        for file, digest in zip(self._files, self._found, strict=False):
+            if file.sha256 != digest:
+                raise DamagedError(f"{file.name} does not have the checksum that {CHECKSUMS} says")
+
+    def _next(self) -> None:
+        self._found.append(self._digest.hexdigest())
+        self._digest = hashlib.sha256()
+        self._index += 1
+        self._left = self._files[self._index].size

@@ -1,0 +1,1 @@
+"""Slots, retries, the process that lives for months, and the command line."""
