@@ -1,0 +1,97 @@
+"""The service file is ours, so every mistake in it is refused with its line and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from settings.errors import SettingsNotFoundError, SettingsRefusedError
+from settings.paths import PathMap
+from settings.service_file import (
+    ServedDatabase,
+    ServiceFile,
+    load_service_file,
+    parse_service_file,
+)
+
+FILE = Path("/etc/backup4d/service.xml")
+ONE = "<Database><Package>/srv/app</Package></Database>"
+
+
+def service(inside: str) -> bytes:
+    return f"<Backup4DService>\r{inside}\r</Backup4DService>".encode()
+
+
+def test_a_full_file_is_read() -> None:
+    data = service(
+        "<TimeZone>Europe/Paris</TimeZone><Databases>"
+        "<Database><Package>/srv/app/</Package><DataFile>/srv/app/Data/data.4DD</DataFile></Database>"
+        "<Database><Package>/srv/shop</Package></Database></Databases>"
+        "<PathMap><Map><From>C:\\Backups\\</From><To>/srv/backups/</To></Map></PathMap>"
+    )
+
+    assert parse_service_file(data, FILE) == ServiceFile(
+        file=FILE,
+        zone="Europe/Paris",
+        databases=(
+            ServedDatabase(Path("/srv/app"), Path("/srv/app/Data/data.4DD")),
+            ServedDatabase(Path("/srv/shop"), None),
+        ),
+        path_map=PathMap((("C:\\Backups\\", "/srv/backups"),)),
+    )
+
+
+def test_an_empty_file_serves_nothing() -> None:
+    assert parse_service_file(service(""), FILE) == ServiceFile(file=FILE)
+
+
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        ("<Zone>Europe/Paris</Zone>", "unknown key"),
+        ("<TimeZone>Mars/Olympus</TimeZone>", "time zone"),
+        ("<TimeZone></TimeZone>", "time zone"),
+        ("<TimeZone>../../etc/passwd</TimeZone>", "time zone"),
+        ("<TimeZone>UTC</TimeZone><TimeZone>UTC</TimeZone>", "twice"),
+        ("stray", "text"),
+        ("<Databases><Database/></Databases>", "missing"),
+        ("<Databases><Database><Package>app</Package></Database></Databases>", "full path"),
+        ("<Databases><Database><Package>/srv/../etc</Package></Database></Databases>", "full path"),
+        ("<Databases><Database><Package>/</Package></Database></Databases>", "full path"),
+        ("<Databases><Database><Package><b/>/srv</Package></Database></Databases>", "only text"),
+        (f"<Databases>{ONE}{ONE}</Databases>", "twice"),
+        ("<PathMap><Map><From>./x</From><To>/y</To></Map></PathMap>", "full path"),
+        ("<PathMap><Map><From>C:\\x</From><To>y</To></Map></PathMap>", "full path"),
+        ("<PathMap><Map><From>C:\\x</From></Map></PathMap>", "missing"),
+        (
+            "<PathMap><Map><From>C:\\x</From><To>/y</To></Map><Map><From>c:\\X\\</From><To>/z</To></Map></PathMap>",
+            "twice",
+        ),
+    ],
+)
+def test_a_mistake_is_refused_with_its_line(inside: str, words: str) -> None:
+    with pytest.raises(SettingsRefusedError, match=words) as caught:
+        parse_service_file(service("\r" + inside), FILE)
+
+    [finding] = caught.value.findings
+    assert finding.line in {1, 3}
+    assert str(FILE) in str(caught.value)
+
+
+def test_one_package_may_serve_two_named_data_files() -> None:
+    def database(name: str) -> str:
+        return f"<Database><Package>/srv/a</Package><DataFile>/srv/{name}</DataFile></Database>"
+
+    data = service(f"<Databases>{database('1.4DD')}{database('2.4DD')}</Databases>")
+
+    assert len(parse_service_file(data, FILE).databases) == 2
+
+
+def test_another_root_and_hostile_xml_are_refused() -> None:
+    for data in (b"<Preferences4D/>", b"<!DOCTYPE x><Backup4DService/>", b""):
+        with pytest.raises(SettingsRefusedError):
+            parse_service_file(data, FILE)
+
+
+def test_an_absent_file_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(SettingsNotFoundError):
+        load_service_file(tmp_path / "service.xml")
