@@ -28,7 +28,8 @@ from engine.plan import (
 from engine.progress import Progress
 from engine.records import Recorder
 from engine.recovery import clean_up
-from engine.report import Times
+from engine.report import Times, event, simple_entry
+from engine.results import Outcome
 from engine.sets import (
     Inventory,
     Removal,
@@ -40,9 +41,10 @@ from engine.sets import (
     take_inventory,
 )
 from engine.setwriter import Job, Surroundings, write_set
+from engine.unchanged import data_is_unchanged
 from engine.version import TOOL
 from settings.errors import SettingsRefusedError
-from settings.locate import DatabaseLayout
+from settings.layout import DatabaseLayout
 from settings.model import Rate, Settings
 from settings.paths import PathMap
 from settings.reader import Reading, load_settings
@@ -58,16 +60,6 @@ class Request:
     scheduled: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A published set. `warnings` are sentences about what went wrong without harming the set."""
-
-    folder: Path
-    facts: SetFacts
-    removed: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
 def run_backup(request: Request, around: Surroundings) -> Outcome:
     """Make one set, or raise the EngineError that the journal and the history already tell of.
 
@@ -77,7 +69,7 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
     logs = layout.package / "Logs"
     with holding(logs / DATABASE_LOCK, "a backup") as lock:
         started = around.clock.now()
-        recorder = Recorder(layout, request.zone)
+        recorder = Recorder(layout.package, layout.key, request.zone)
         try:
             return _Run(request, around, lock, recorder, started).run()
         except EngineError as error:
@@ -116,14 +108,33 @@ class _Run:
         destination = resolve_destination(self._layout, settings, self._request.path_map)
         clean_up(self._lock, self._recorder, destination, self._layout, self._around.clock)
         self._around.report(Progress("planning", 0, 0))
-        sources = find_sources(self._layout, settings, self._request.path_map)
+        sources = find_sources(self._layout, reading, self._request.path_map)
         separate = self._lock.memory.get("destination") == str(destination) and bool(
             self._lock.memory.get("separate")
         )
         prepare_destination(destination, self._layout.package, was_separate=separate)
         self._recorder.destination = destination
         with _disk_errors(destination, "writing the set"):
+            if settings.only_if_changed and self._is_unchanged(destination):
+                return self._postpone()
             return self._into(destination, settings, sources, reading.digest)
+
+    def _is_unchanged(self, destination: Path) -> bool:
+        """Only scheduled backups are postponed; a person who asks gets one."""
+        if self._request.scheduled is None:
+            return False
+        complete = [stored for stored in self._inventory(destination).sets if stored.facts.complete]
+        return bool(complete) and data_is_unchanged(self._layout, complete[-1])
+
+    def _postpone(self) -> Outcome:
+        text = "data file, index and log have not changed since the last good set"
+        now = self._around.clock.now()
+        times = Times(self._request.scheduled, self._started, now, self._request.zone)
+        with self._unharmed("the Backup journal could not be written"):
+            lines = (f"Reason : {text}", times.lines(" :")[0])
+            self._recorder.journal(simple_entry("Backup postponed", lines, times))
+        self._recorder.event(event("postponed", times))
+        return Outcome(None, None, text, warnings=tuple(self._warnings))
 
     def _read_settings(self) -> Reading:
         try:
@@ -274,7 +285,8 @@ class _Run:
         with self._unharmed("the lock's record could not be cleared"):
             self._lock.note(None)
         names = tuple(removal.stored.folder.name for removal in (*removed, *gone))
-        return Outcome(folder, facts, names, (*self._warnings, *notes))
+        text = f"set {facts.number} was published in {folder}"
+        return Outcome(folder, facts, text, names, (*self._warnings, *notes))
 
     def _remove(self, removals: tuple[Removal, ...]) -> list[Removal]:
         """Oldest first: if we are killed here, what remains is a gapless run of newest sets."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.member import Role
-from settings.errors import UnmappedPathError
-from settings.locate import DatabaseLayout
+from settings.errors import UnmappedPathError, UnusablePathError
+from settings.layout import DatabaseLayout
 from settings.model import Content, SettingsPath
 from settings.paths import PathMap, resolve_path
 
@@ -122,6 +122,6 @@ def _attachment(path: SettingsPath, layout: DatabaseLayout, path_map: PathMap) -
     optional = path.raw.lower().endswith(_REBUILT_BY_4D)
     try:
         source = resolve_path(path, layout.package, path_map)
-    except UnmappedPathError as error:
+    except (UnmappedPathError, UnusablePathError) as error:
         return Attachment(path.raw, None, optional, str(error))
     return Attachment(path.raw, _root(source, Role.ATTACHMENT, layout), optional)

@@ -100,6 +100,20 @@ def with_event(document: Document, event: dict[str, Any]) -> Document:
     return {**others, _OTHER: kept[-_OTHER_LIMIT:]}
 
 
+def events_of(document: Document, structure: str, kind: str) -> list[tuple[datetime, int, str]]:
+    """(end, status, text) of the events of one kind for one structure; what is not readable is left out."""
+    found: list[tuple[datetime, int, str]] = []
+    events = document.get(_OTHER)
+    for row in events if isinstance(events, list) else []:
+        try:
+            if row["event"] == kind and row["structurePath"] == structure:
+                ended = datetime.fromisoformat(row["endingDate"])
+                found.append((ended, int(row["status"]), str(row.get("error", ""))))
+        except (KeyError, TypeError, ValueError):
+            continue
+    return found
+
+
 def set_record(stored: StoredSet) -> dict[str, Any]:
     """4D's record of one set; dates and status are true here (spec 7.2 and our decisions)."""
     facts = stored.facts

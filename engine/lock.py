@@ -104,6 +104,18 @@ def current_holder(file: Path) -> dict[str, Any] | None:
         os.close(descriptor)
 
 
+def read_memory(file: Path) -> dict[str, Any]:
+    """What the last good run wanted remembered; empty when there is none. Raises OSError."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return {}
+    try:
+        return _read(descriptor, _RECORD_BYTES) or {}
+    finally:
+        os.close(descriptor)
+
+
 def _take(descriptor: int, file: Path, doing: str) -> None:
     if _try_for(descriptor, seconds=1):  # `current_holder` holds it for a moment when it looks
         return

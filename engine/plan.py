@@ -18,10 +18,11 @@ from engine.files import room
 from engine.member import Role
 from engine.sets import Inventory, Removal, belongs_to_destination, plan_rotation
 from engine.walk import Found, Problem, walk
-from settings.errors import UnmappedPathError
-from settings.locate import DatabaseLayout
-from settings.model import KeepLast, Settings
+from settings.errors import UnmappedPathError, UnusablePathError
+from settings.layout import DatabaseLayout
+from settings.model import KeepLast, Settings, Severity
 from settings.paths import PathMap, resolve_path
+from settings.reader import Reading
 
 _MARGIN = 1.1  # our decision: 10 % more than the estimate must be free
 _FIXED_BYTES = 1 << 20  # manifest, checksums, history
@@ -55,9 +56,9 @@ def resolve_destination(layout: DatabaseLayout, settings: Settings, path_map: Pa
     """The destination folder on this host. Raises RefusedError for a path of another machine."""
     try:
         return resolve_path(settings.destination, layout.package, path_map)
-    except UnmappedPathError as error:
+    except (UnmappedPathError, UnusablePathError) as error:
         raise RefusedError(
-            f"DestinationFolder {settings.destination.raw} is a path of another machine",
+            f"DestinationFolder {settings.destination.raw} is no folder of this machine",
             hint=str(error),
             code=Code.DESTINATION_NOT_VALID,
         ) from error
@@ -101,8 +102,13 @@ def _check_mounted(folder: Path, package: Path, *, was_separate: bool) -> None:
         )
 
 
-def find_sources(layout: DatabaseLayout, settings: Settings, path_map: PathMap) -> Sources:
-    """Look which of the selected files exist. Raises SourceError, RefusedError."""
+def find_sources(layout: DatabaseLayout, reading: Reading, path_map: PathMap) -> Sources:
+    """Look which of the selected files exist; an attachment whose path means nothing is missing.
+
+    Raises SourceError, RefusedError.
+    """
+    settings = reading.settings
+    unusable = _unusable_attachments(reading)
     selection = select_content(layout, settings.content, path_map)
     _refuse_empty(selection, layout)
     for root in selection.required:
@@ -114,7 +120,8 @@ def find_sources(layout: DatabaseLayout, settings: Settings, path_map: PathMap) 
             )
     required = tuple(_through_link(root) for root in selection.required)
     wanted = tuple(_through_link(root) for root in selection.wanted if os.path.lexists(root.source))
-    attachments, missing, partial, found = [], [], [], []
+    attachments = [(name, False) for name in unusable]
+    missing, partial, found = list(unusable), list(unusable), []
     for attachment in selection.attachments:
         place = attachment.root
         name = attachment.listed if place is None else str(place.source)
@@ -133,6 +140,15 @@ def find_sources(layout: DatabaseLayout, settings: Settings, path_map: PathMap) 
         attachments=tuple(attachments),
         missing=tuple(missing),
         partial=tuple(partial),
+    )
+
+
+def _unusable_attachments(reading: Reading) -> tuple[str, ...]:
+    """Entries of IncludesFiles that the reader could not use, as they were read."""
+    return tuple(
+        finding.read
+        for finding in reading.findings
+        if finding.severity is Severity.ERROR and "IncludesFiles" in finding.element
     )
 
 

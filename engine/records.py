@@ -13,7 +13,6 @@ from engine.lock import DESTINATION_LOCK, waiting_for
 from engine.manifest import SetFacts
 from engine.report import Times, aborted_entry, event, published_entry, simple_entry
 from engine.sets import Removal, StoredSet
-from settings.locate import DatabaseLayout
 
 _log = logging.getLogger(__name__)
 _TAIL_BYTES = 1 << 16
@@ -25,11 +24,11 @@ class Recorder:
     `destination` is None until it is known to be usable; events are then only journaled.
     """
 
-    def __init__(self, layout: DatabaseLayout, zone: tzinfo) -> None:
+    def __init__(self, package: Path, structure: str, zone: tzinfo) -> None:
         self.destination: Path | None = None
         self.verbose = True
-        self.structure = str(layout.structure or layout.package)
-        self._logs = layout.package / "Logs"
+        self.structure = structure
+        self._logs = package / "Logs"
         self.zone = zone
 
     def journal(self, entry: Entry) -> None:
@@ -75,6 +74,7 @@ class Recorder:
         """Add an event to the history; when that fails, the journal has it all the same."""
         if self.destination is None:
             return
+        row = {"structurePath": self.structure, **row}
         try:
             with waiting_for(self.destination / DESTINATION_LOCK):
                 document = load_history(self.destination)

@@ -12,7 +12,7 @@ from engine.manifest import read_set_facts
 from engine.records import Recorder
 from engine.report import Times
 from engine.sets import database_tag, is_leftover, set_name, take_inventory
-from settings.locate import DatabaseLayout
+from settings.layout import DatabaseLayout
 
 
 def clean_up(

@@ -32,7 +32,7 @@ from engine.progress import Progress, Report
 from engine.stop import StopRequest
 from engine.verify import read_back
 from engine.walk import Found
-from settings.locate import DatabaseLayout
+from settings.layout import DatabaseLayout
 from settings.model import CompressionRate, Settings
 
 

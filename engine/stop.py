@@ -10,12 +10,14 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.event = threading.Event()
+        self._why = "stopped by the user"
 
-    def ask(self) -> None:
+    def ask(self, why: str = "stopped by the user") -> None:
         """Ask for the stop; only sets a flag, so it is safe in a signal handler."""
+        self._why = why
         self.event.set()
 
     def check(self) -> None:
         """Raise StoppedError when a stop was asked for."""
         if self.event.is_set():
-            raise StoppedError("stopped by the user")
+            raise StoppedError(self._why)

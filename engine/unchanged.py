@@ -1,0 +1,63 @@
+"""Whether the data changed since the last good set (BackupIfDataChange): size and times, a digest when those differ."""
+
+import os
+from pathlib import Path
+
+from blake3 import blake3
+
+from engine.errors import DamagedError, MissingSetError, RefusedError
+from engine.manifest import iterate_members
+from engine.member import Kind, Member, Role
+from engine.sets import StoredSet
+from settings.layout import DatabaseLayout
+
+_DATA_SUFFIXES = (".4dd", ".4dindx", ".journal")
+_BLOCK = 1 << 20
+
+
+def data_is_unchanged(layout: DatabaseLayout, last: StoredSet) -> bool:
+    """Compare data file, index and log with what the manifest of the last good set says of them.
+
+    Anything that cannot be compared counts as changed: a backup too many harms nobody.
+    """
+    stems = {layout.data_file.stem}
+    try:
+        members = {
+            os.fsdecode(member.path.rsplit(b"/", 1)[-1]): member
+            for member in iterate_members(last.folder)
+            if _is_data(member, stems)
+        }
+    except (DamagedError, MissingSetError, RefusedError):
+        return False
+    files = [layout.data_file, layout.data_file.with_suffix(".4DIndx"), layout.log]
+    present = {file.name for file in files if file.exists()}
+    if present != set(members) or layout.data_file.name not in present:
+        return False
+    return all(_is_same(file, members[file.name]) for file in files if file.name in present)
+
+
+def _is_data(member: Member, stems: set[str]) -> bool:
+    name = Path(os.fsdecode(member.path))
+    is_role = member.role in (Role.DATA, Role.LOG, Role.ATTACHMENT)
+    return (
+        is_role
+        and member.kind is Kind.FILE
+        and name.stem in stems
+        and name.suffix.lower() in _DATA_SUFFIXES
+    )
+
+
+def _is_same(file: Path, member: Member) -> bool:
+    try:
+        facts = file.stat()
+        if facts.st_size != member.size:
+            return False
+        if facts.st_mtime_ns == member.attributes.mtime_ns:
+            return True
+        digest = blake3()
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return False
+    return digest.hexdigest() == member.digest

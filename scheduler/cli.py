@@ -1,0 +1,124 @@
+"""The command line: one group, one boundary where errors become words and exit codes."""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from engine.errors import EngineError, Exit
+from engine.version import VERSION
+from scheduler.context import Context, make_context
+from scheduler.environment import read_environment
+from scheduler.screen import say_json, warn
+from settings.errors import SettingsError
+
+_log = logging.getLogger(__name__)
+
+# each command's module is imported when the command is used: the service and `status` stay small and quick
+_COMMANDS = {
+    "backup": ("scheduler.commands_sets", "backup"),
+    "demo": ("scheduler.demo", "demo"),
+    "list": ("scheduler.commands_sets", "list_sets"),
+    "restore": ("scheduler.commands_sets", "restore"),
+    "run": ("scheduler.commands_service", "run"),
+    "settings": ("scheduler.commands_settings", "settings"),
+    "show": ("scheduler.commands_sets", "show"),
+    "status": ("scheduler.commands_service", "status"),
+    "verify": ("scheduler.commands_sets", "verify"),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        __import__(module)
+        command = getattr(sys.modules[module], name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above says so
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="backup4d")
+@click.option(
+    "--service-file",
+    type=click.Path(path_type=Path),
+    help="The service file, in place of /etc/backup4d/service.xml.",
+)
+@click.option(
+    "--state-folder",
+    type=click.Path(path_type=Path),
+    help="Where the service keeps its state, in place of its usual place.",
+)
+@click.pass_context
+def cli(ctx: click.Context, service_file: Path | None, state_folder: Path | None) -> None:
+    """Scheduled, verified backups of 4D applications, as Backup.4DSettings asks for them.
+
+    DATABASE is the folder of a 4D application (the one that holds Project, Data and Settings), or any of
+    its project, structure or settings files.
+
+    Exit codes: 0 done, 1 failed, 2 wrong use, 3 partial set, 4 settings refused, 5 damaged archive,
+    6 another operation is running, 130 stopped.
+    """
+    ctx.obj = _Lazy(service_file, state_folder)
+
+
+class _Lazy:
+    """The context is made when a command asks for it, so that errors in the service file reach `main`."""
+
+    def __init__(self, service_file: Path | None, state_folder: Path | None) -> None:
+        self._service_file = service_file
+        self._state_folder = state_folder
+
+    def context(self) -> Context:
+        """Read environment and service file. Raises SettingsError."""
+        return make_context(read_environment(state_folder=self._state_folder), self._service_file)
+
+
+def context_of(ctx: click.Context) -> Context:
+    """The context of the running command."""
+    lazy = ctx.obj
+    assert isinstance(lazy, _Lazy)  # noqa: S101 - `cli` has set it
+    return lazy.context()
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    as_json = "--json" in sys.argv
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        warn("stopped")
+        code = Exit.STOPPED
+    except EngineError as error:
+        code = _tell(str(error), error.hint, int(error.code), error.exit_code, as_json=as_json)
+    except SettingsError as error:
+        code = _tell(str(error), "", 0, Exit.REFUSED, as_json=as_json)
+    except BrokenPipeError:
+        code = Exit.FAILED
+    except Exception:  # noqa: BLE001 - the boundary of the program
+        _log.exception("this is a mistake in backup4d, please report it with these lines")
+        code = Exit.FAILED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(text: str, hint: str, number: int, exit_code: Exit, *, as_json: bool) -> int:
+    if as_json:
+        say_json({"error": text, "hint": hint, "code": number, "exit": int(exit_code)})
+    prefix = f"backup4d: error {number}: " if number else "backup4d: "
+    warn(prefix + text)
+    if hint:
+        warn(f"what to do: {hint}")
+    return exit_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,334 @@
+"""Commands about sets: make one now, list, show, verify, restore."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.backup import Request, run_backup
+from engine.errors import Exit
+from engine.history import utc_text
+from engine.manifest import Manifest, iterate_members, read_manifest
+from engine.operations import restore_recorded, verify_recorded
+from engine.report import partial_reason
+from engine.restore import default_target
+from engine.results import Outcome
+from engine.sets import StoredSet
+from engine.setwriter import Surroundings
+from engine.stop import StopRequest
+from engine.verify import Verdict
+from scheduler.cli import context_of
+from scheduler.context import Context, choose_set
+from scheduler.screen import (
+    duration_words,
+    progress_shown,
+    say,
+    say_json,
+    size_words,
+    table,
+    time_words,
+    warn,
+)
+from settings.layout import DatabaseLayout
+
+_DATABASE = click.argument("database", type=click.Path(path_type=Path))
+_DATA_FILE = click.option(
+    "--data-file", type=click.Path(path_type=Path), help="The data file, when there are several."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+_SET = click.option("--set", "number", type=int, help="The set's number; the newest by default.")
+
+
+def stop_on_signals() -> StopRequest:
+    """Ctrl-C and SIGTERM ask the operation to stop and to undo what is half-made."""
+    stop = StopRequest()
+    signal.signal(signal.SIGINT, lambda *_: stop.ask())
+    signal.signal(signal.SIGTERM, lambda *_: stop.ask("stopped by a signal"))
+    return stop
+
+
+@click.command()
+@_DATABASE
+@_DATA_FILE
+@_JSON
+@click.pass_context
+def backup(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
+    """Make a set of DATABASE now, whatever the schedule says.
+
+    Ctrl-C is 4D's Stop button: nothing half-made remains.
+    """
+    context = context_of(ctx)
+    layout = context.layout(database, data_file)
+    request = Request(layout, context.service.path_map, context.zone, None)
+    with progress_shown(context.clock, quiet=as_json) as report:
+        outcome = run_backup(request, Surroundings(context.clock, stop_on_signals(), report))
+    facts = outcome.facts
+    assert facts is not None  # noqa: S101 - only scheduled backups are postponed
+    if as_json:
+        say_json({**_set_row(StoredSet(Path(str(outcome.folder)), facts)), **_outcome_row(outcome)})
+    else:
+        _say_outcome(outcome)
+    return Exit.DONE if facts.complete else Exit.PARTIAL
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, Any]:
+    return {"removed": list(outcome.removed), "warnings": list(outcome.warnings)}
+
+
+def _say_outcome(outcome: Outcome) -> None:
+    facts = outcome.facts
+    assert facts is not None  # noqa: S101 - see `backup`
+    kind = "complete" if facts.complete else "PARTIAL"
+    checked = "read back from the disk and equal" if facts.checked else "not checked"
+    took = duration_words(facts.ended - facts.started)
+    say(f"set {facts.number} is {kind}: {outcome.folder}")
+    say(
+        f"{facts.members} files and folders, {size_words(facts.content_bytes)} in "
+        f"{size_words(facts.archive_bytes)}, {took}, {checked}"
+    )
+    if not facts.complete:
+        _, why, hint = partial_reason(facts)
+        warn(why)
+        for path in facts.missing:
+            warn(f"  not found: {path}")
+        warn(f"what to do: {hint}")
+    for path, why in facts.skipped:
+        warn(f"  not saved: {path}: {why}")
+    for name in outcome.removed:
+        say(f"removed by rotation: {name}")
+    for text in outcome.warnings:
+        warn(f"warning: {text}")
+
+
+@click.command("list")
+@_DATABASE
+@_DATA_FILE
+@_JSON
+@click.pass_context
+def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
+    """List the sets of DATABASE, newest last."""
+    context = context_of(ctx)
+    inventory = context.inventory(context.layout(database, data_file))
+    if as_json:
+        say_json([_set_row(stored) for stored in inventory.sets])
+        return Exit.DONE
+    rows: list[tuple[str, ...]] = [
+        ("set", "started", "kind", "files", "content", "archive", "folder")
+    ]
+    rows += [
+        (
+            str(stored.number),
+            time_words(stored.facts.started, context.zone),
+            "complete" if stored.facts.complete else "partial",
+            str(stored.facts.members),
+            size_words(stored.facts.content_bytes),
+            size_words(stored.facts.archive_bytes),
+            str(stored.folder),
+        )
+        for stored in inventory.sets
+    ]
+    for line in table(rows) if inventory.sets else ["there is no set yet"]:
+        say(line)
+    for name, why in inventory.unreadable:
+        warn(f"{name} is no usable set: {why}")
+    return Exit.DONE
+
+
+def _set_row(stored: StoredSet) -> dict[str, Any]:
+    facts = stored.facts
+    return {
+        "number": facts.number,
+        "folder": str(stored.folder),
+        "complete": facts.complete,
+        "checked": facts.checked,
+        "started": utc_text(facts.started),
+        "ended": utc_text(facts.ended),
+        "scheduled": None if facts.scheduled is None else utc_text(facts.scheduled),
+        "members": facts.members,
+        "content_bytes": facts.content_bytes,
+        "archive_bytes": facts.archive_bytes,
+        "missing": list(facts.missing),
+        "skipped": [list(entry) for entry in facts.skipped],
+        "files": [name for _, name in facts.files],
+    }
+
+
+def _chosen(
+    context: Context, target: Path, number: int | None, data_file: Path | None
+) -> tuple[Path, DatabaseLayout | None]:
+    """A set's folder: named itself, or the one with the number in a database."""
+    if (target / "manifest.json").is_file():
+        return target.absolute(), None
+    layout = context.layout(target, data_file)
+    return choose_set(context.inventory(layout), number).folder, layout
+
+
+@click.command()
+@click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
+@_SET
+@_DATA_FILE
+@_JSON
+@click.pass_context
+def show(
+    ctx: click.Context, target: Path, number: int | None, data_file: Path | None, *, as_json: bool
+) -> int:
+    """Show what is in a set: of DATABASE the newest or the one with --set, or the folder of a SET."""
+    context = context_of(ctx)
+    folder, _ = _chosen(context, target, number, data_file)
+    manifest = read_manifest(folder)
+    if as_json:
+        members = [
+            {
+                "path": os.fsdecode(member.path).encode("utf-8", "backslashreplace").decode(),
+                "type": member.kind.value,
+                "role": member.role.value,
+                "size": member.size,
+                "blake3": member.digest,
+            }
+            for member in iterate_members(folder)
+        ]
+        say_json({**_set_row(StoredSet(folder, manifest.facts)), "contents": members})
+        return Exit.DONE
+    _say_set(manifest, context)
+    return Exit.DONE
+
+
+def _say_set(manifest: Manifest, context: Context) -> None:
+    facts = manifest.facts
+    kind = "complete" if facts.complete else "partial"
+    say(f"set {facts.number} of {facts.data_file}, {kind}, written by {facts.tool}")
+    say(
+        f"started {time_words(facts.started, context.zone)}, ended {time_words(facts.ended, context.zone)}"
+    )
+    for archive in manifest.archives:
+        for file in archive.files:
+            say(
+                f"{archive.role} archive {file.name}: {size_words(file.size)}, SHA-256 {file.sha256}"
+            )
+    for path in facts.missing:
+        say(f"not found when it was made: {path}")
+    for path, why in facts.skipped:
+        say(f"not saved: {path}: {why}")
+    say()
+    for member in iterate_members(manifest.folder):
+        name = os.fsdecode(member.path).encode("utf-8", "backslashreplace").decode()
+        mark = {"folder": "/", "symlink": " ->", "hardlink": " =", "file": ""}[member.kind.value]
+        link = "" if member.link is None else f" {os.fsdecode(member.link)!a}"
+        say(f"{member.size:>16,}  {name}{mark}{link}")
+
+
+@click.command()
+@click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
+@_SET
+@_DATA_FILE
+@_JSON
+@click.pass_context
+def verify(
+    ctx: click.Context, target: Path, number: int | None, data_file: Path | None, *, as_json: bool
+) -> int:
+    """Read sets back from the disk and compare them with what was written.
+
+    All sets of DATABASE, the one with --set, or the folder of a SET.
+    """
+    context = context_of(ctx)
+    layout: DatabaseLayout | None = None
+    if (target / "manifest.json").exists():
+        folders = [target.absolute()]
+    else:
+        layout = context.layout(target, data_file)
+        inventory = context.inventory(layout)
+        stored = inventory.sets if number is None else (choose_set(inventory, number),)
+        folders = [one.folder for one in stored]
+        if number is None:
+            parent = choose_set(inventory, None).folder.parent
+            folders += [parent / name for name, _ in inventory.unreadable]
+    stop = stop_on_signals()
+    with progress_shown(context.clock, quiet=as_json) as report:
+        around = Surroundings(context.clock, stop, report)
+        verdicts = verify_recorded(folders, layout, context.zone, around)
+    if as_json:
+        say_json([_verdict_row(verdict) for verdict in verdicts])
+    else:
+        _say_verdicts(verdicts)
+    return Exit.DONE if all(verdict.good for verdict in verdicts) else Exit.DAMAGED
+
+
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "folder": str(verdict.folder),
+        "number": verdict.number,
+        "good": verdict.good,
+        "members": verdict.members,
+        "content_bytes": verdict.content_bytes,
+        "code": int(verdict.code),
+        "damage": list(verdict.damage),
+    }
+
+
+def _say_verdicts(verdicts: list[Verdict]) -> None:
+    for verdict in verdicts:
+        if verdict.good:
+            say(
+                f"{verdict.folder.name}: good; {verdict.members} files and folders, "
+                f"{size_words(verdict.content_bytes)}, equal to what was saved"
+            )
+            continue
+        say(f"{verdict.folder.name}: DAMAGED (error {int(verdict.code)})")
+        for text in verdict.damage:
+            say(f"  {text}")
+        say("  what to do: keep the folder, use another set, and check the disk it lies on")
+
+
+@click.command()
+@click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
+@_SET
+@_DATA_FILE
+@click.option(
+    "--to",
+    "to",
+    type=click.Path(path_type=Path),
+    help="The folder to make; by default beside the set, named like it with ' restored'.",
+)
+@_JSON
+@click.pass_context
+def restore(
+    ctx: click.Context,
+    target: Path,
+    number: int | None,
+    data_file: Path | None,
+    to: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Restore a whole set into a new folder; the live application is never touched.
+
+    Of DATABASE the newest set or the one with --set, or the folder of a SET. The new folder appears only
+    when every file in it was compared with the digests of the set.
+    """
+    context = context_of(ctx)
+    folder, layout = _chosen(context, target, number, data_file)
+    place = (to or default_target(folder)).absolute()
+    stop = stop_on_signals()
+    with progress_shown(context.clock, quiet=as_json) as report:
+        around = Surroundings(context.clock, stop, report)
+        restored = restore_recorded(folder, place, layout, context.zone, around)
+    if as_json:
+        say_json(
+            {
+                "number": restored.number,
+                "set": str(folder),
+                "target": str(restored.target),
+                "files": restored.files,
+                "content_bytes": restored.content_bytes,
+                "compared": True,
+            }
+        )
+        return Exit.DONE
+    say(
+        f"set {restored.number} restored to {restored.target}: {restored.files} files, "
+        f"{size_words(restored.content_bytes)}, every file compared with its digest"
+    )
+    say("to use it, stop 4D, move the damaged application aside and put this folder in its place")
+    return Exit.DONE

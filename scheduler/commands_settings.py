@@ -1,0 +1,209 @@
+"""Commands about the settings file: check, explain, show, set, schema."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.errors import Exit
+from engine.setwriter import plain
+from scheduler.cli import context_of
+from scheduler.context import Context
+from scheduler.screen import say, say_json, time_words, warn
+from scheduler.status import coming_slots
+from settings.errors import SettingsRefusedError, describe_finding
+from settings.explain import explain_settings
+from settings.layout import DatabaseLayout
+from settings.model import Finding, Severity
+from settings.reader import Reading, load_settings
+from settings.schema import diagnose, schema_text
+from settings.writeback import write_setting
+
+_PATH = click.argument("path", type=click.Path(path_type=Path))
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@click.group()
+def settings() -> None:
+    """Check, explain and change a database's Backup.4DSettings."""
+
+
+def _settings_file(context: Context, path: Path) -> tuple[Path, DatabaseLayout | None]:
+    """A file is taken as it is, whatever its name; anything else must be a database."""
+    if path.is_file() and path.suffix.lower() in (".xml", ".4dsettings"):
+        return path.absolute(), None
+    layout = context.layout(path, None)
+    return layout.settings_file, layout
+
+
+@settings.command()
+@_PATH
+@_JSON
+@click.pass_context
+def check(ctx: click.Context, path: Path, *, as_json: bool) -> int:
+    """Read the settings of PATH (a database or a settings file) and print what is wrong, with line numbers.
+
+    Exit code 4 when anything cannot be used as written.
+    """
+    file, _ = _settings_file(context_of(ctx), path)
+    try:
+        reading = load_settings(file)
+        findings, refused = reading.findings, False
+    except SettingsRefusedError as error:
+        findings, refused = error.findings, True
+    usable = not refused and all(one.severity is not Severity.ERROR for one in findings)
+    if as_json:
+        say_json(
+            {
+                "file": str(file),
+                "refused": refused,
+                "findings": [_finding_row(one) for one in findings],
+                "schema": [] if refused else [_finding_row(one) for one in _schema_notes(file)],
+            }
+        )
+    else:
+        _say_findings(file, findings, refused=refused)
+    return Exit.DONE if usable else Exit.REFUSED
+
+
+def _schema_notes(file: Path) -> list[Finding]:
+    return diagnose(file.read_bytes())
+
+
+def _say_findings(file: Path, findings: tuple[Finding, ...], *, refused: bool) -> None:
+    for one in findings:
+        say(f"{one.severity.value}: {describe_finding(file, one)}")
+    if refused:
+        say(f"{file} is refused: no backup is made until the errors above are corrected")
+    elif any(one.severity is Severity.ERROR for one in findings):
+        say(f"{file} can be read, but what the errors above name is not done as written")
+    else:
+        say(f"{file} is usable" + (", with the notes above" if findings else ""))
+
+
+def _finding_row(finding: Finding) -> dict[str, Any]:
+    return {
+        "severity": finding.severity.value,
+        "element": finding.element,
+        "line": finding.line,
+        "read": finding.read,
+        "used": finding.used,
+        "why": finding.why,
+    }
+
+
+@settings.command()
+@_PATH
+@_JSON
+@click.pass_context
+def explain(ctx: click.Context, path: Path, *, as_json: bool) -> int:
+    """Say in plain sentences what will be saved, where, when, how often retried, and how many are kept."""
+    context = context_of(ctx)
+    layout = context.layout(path, None)
+    reading = load_settings(layout.settings_file)
+    sentences = explain_settings(reading.settings, layout, context.service.path_map)
+    slots = coming_slots(context, reading.settings, layout, 5)
+    if as_json:
+        say_json(
+            {
+                "file": str(layout.settings_file),
+                "sentences": sentences,
+                "next": [{"at": slot.at.isoformat(), "reason": slot.reason} for slot in slots],
+                "zone": context.zone.key,
+            }
+        )
+        return Exit.DONE
+    say(f"{layout.settings_file} says:")
+    for sentence in sentences:
+        say(f"  {sentence}")
+    _say_problems(reading)
+    if slots:
+        say(f"The next backups ({context.zone.key}):")
+        for slot in slots:
+            why = f"  ({slot.reason})" if slot.reason else ""
+            say(f"  {time_words(slot.at, context.zone)}{why}")
+    return Exit.DONE
+
+
+def _say_problems(reading: Reading) -> None:
+    for one in reading.findings:
+        if one.severity is not Severity.NOTE:
+            warn(f"{one.severity.value}: {describe_finding(reading.file, one)}")
+
+
+@settings.command()
+@_PATH
+@_JSON
+@click.pass_context
+def show(ctx: click.Context, path: Path, *, as_json: bool) -> int:
+    """Show every value in force and which settings file it comes from, with the places looked at."""
+    context = context_of(ctx)
+    layout = context.layout(path, None)
+    reading = load_settings(layout.settings_file)
+    values = _tagged(reading)
+    if as_json:
+        say_json(
+            {
+                "file": str(layout.settings_file),
+                "considered": [[str(place), why] for place, why in layout.considered],
+                "package": str(layout.package),
+                "structure": None if layout.structure is None else str(layout.structure),
+                "data_file": str(layout.data_file),
+                "log": str(layout.log),
+                "notes": list(layout.notes),
+                "values": values,
+            }
+        )
+        return Exit.DONE
+    say(f"package    {layout.package}")
+    say(f"structure  {layout.structure or 'none found'}")
+    say(f"data file  {layout.data_file}{'' if layout.data_file.exists() else '  (missing)'}")
+    say(f"log        {layout.log}{'' if layout.log.exists() else '  (none)'}")
+    say("settings files looked at:")
+    for place, why in layout.considered:
+        say(f"  {place}: {why}")
+    for note in layout.notes:
+        say(f"note: {note}")
+    say("values in force:")
+    for key, value in values.items():
+        say(f"  {key:<26}{value}")
+    _say_problems(reading)
+    return Exit.DONE
+
+
+def _tagged(reading: Reading) -> dict[str, Any]:
+    """Values as JSON holds them; alternatives (schedule, retry, paths) carry the name of their form."""
+    current = reading.settings
+    row = plain(asdict(current))
+    assert isinstance(row, dict)  # noqa: S101 - a dataclass is a dictionary there
+    for key in ("schedule", "retry", "rotation", "destination"):
+        row[key] = {"form": type(getattr(current, key)).__name__, **row[key]}
+    return row
+
+
+@settings.command("set")
+@_PATH
+@click.argument("key")
+@click.argument("value")
+@_JSON
+@click.pass_context
+def set_value(ctx: click.Context, path: Path, key: str, value: str, *, as_json: bool) -> int:
+    """Change one KEY of the settings of PATH to VALUE; every other byte of the file stays.
+
+    KEY is a path like Scheduler/Daily/Hour or its unambiguous end, like Frequency.
+    """
+    file, _ = _settings_file(context_of(ctx), path)
+    old, new = write_setting(file, key, value)
+    if as_json:
+        say_json({"file": str(file), "key": key, "old": old, "new": new})
+    else:
+        say(f"{file}: {key} was {old or 'not there'}, is now {new}")
+    return Exit.DONE
+
+
+@settings.command()
+def schema() -> int:
+    """Print a RelaxNG schema of the file, for editors; backups never depend on it."""
+    say(schema_text())
+    return Exit.DONE

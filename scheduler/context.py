@@ -1,0 +1,86 @@
+"""What every command needs to know of this machine, and how it finds the database it was asked about."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from engine.errors import MissingSetError
+from engine.host import Clock, HostClock
+from engine.plan import resolve_destination
+from engine.sets import Inventory, StoredSet, take_inventory
+from scheduler.environment import Environment, host_zone
+from settings.errors import SettingsNotFoundError
+from settings.layout import DatabaseLayout
+from settings.locate import locate_database
+from settings.reader import load_settings
+from settings.service_file import ServedDatabase, ServiceFile, load_service_file
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Environment, service file, zone and clock of one command."""
+
+    environment: Environment
+    service: ServiceFile
+    zone: ZoneInfo
+    clock: Clock
+
+    def layout(self, database: Path, data_file: Path | None) -> DatabaseLayout:
+        """Find a database; the service file may name its data file. Raises SettingsError."""
+        known = data_file or self._known_data_file(database.absolute())
+        return locate_database(database, known)
+
+    def _known_data_file(self, package: Path) -> Path | None:
+        for entry in self.service.databases:
+            if entry.package == package:
+                return entry.data_file
+        return None
+
+    def served(self, databases: tuple[Path, ...]) -> tuple[ServedDatabase, ...]:
+        """The databases named, else those of the service file."""
+        if not databases:
+            return self.service.databases
+        return tuple(
+            ServedDatabase(layout.package, layout.data_file)
+            for layout in (self.layout(database, None) for database in databases)
+        )
+
+    def inventory(self, layout: DatabaseLayout) -> Inventory:
+        """The sets of a database. Raises SettingsError, EngineError."""
+        settings = load_settings(layout.settings_file).settings
+        destination = resolve_destination(layout, settings, self.service.path_map)
+        try:
+            return take_inventory(destination, layout.data_file.stem, layout.data_file)
+        except OSError as error:
+            raise MissingSetError(
+                f"the backup folder {destination} cannot be read: {error.strerror}",
+                hint="check that its volume is mounted",
+            ) from error
+
+
+def make_context(environment: Environment, service_file: Path | None) -> Context:
+    """Read the service file named, else the system's when there is one. Raises SettingsError."""
+    service = ServiceFile()
+    try:
+        service = load_service_file(service_file or environment.service_file)
+    except SettingsNotFoundError:
+        if service_file is not None:
+            raise
+    zone = ZoneInfo(service.zone) if service.zone else host_zone()
+    return Context(environment, service, zone, HostClock())
+
+
+def choose_set(inventory: Inventory, number: int | None) -> StoredSet:
+    """The set with this number, or the newest. Raises MissingSetError."""
+    if not inventory.sets:
+        raise MissingSetError(
+            "this database has no set in its backup folder",
+            hint="backup4d list shows what is there; backup4d backup makes one now",
+        )
+    if number is None:
+        return inventory.sets[-1]
+    for stored in inventory.sets:
+        if stored.number == number:
+            return stored
+    there = ", ".join(str(stored.number) for stored in inventory.sets)
+    raise MissingSetError(f"there is no set {number}", hint=f"the sets are {there}")

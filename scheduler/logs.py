@@ -1,0 +1,27 @@
+"""The service's log on standard error: with journald's priorities under systemd, with times elsewhere."""
+
+import logging
+import sys
+
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+
+
+class _JournaldFormatter(logging.Formatter):
+    """`<3>text`: sd-daemon(3) takes the number as the priority of the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+def log_to_stderr(*, journald: bool) -> None:
+    """Log from INFO on; other people's libraries from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _JournaldFormatter("%(message)s")
+        if journald
+        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for package in ("engine", "scheduler", "settings"):
+        logging.getLogger(package).setLevel(logging.INFO)

@@ -1,0 +1,77 @@
+"""How a run ended, as the child tells it to the service: values and their form on the pipe."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A set is there; `code` is 0 when it is complete, else why it is partial."""
+
+    number: int
+    folder: str
+    code: int
+    text: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Nothing had changed since the last good set (BackupIfDataChange)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No set was published; `exit_code` is that of the process."""
+
+    code: int
+    exit_code: int
+    text: str
+    hint: str
+
+
+Ending = Published | Postponed | Failed
+
+
+def ending_to_json(ending: Ending) -> dict[str, Any]:
+    """The last line of the pipe."""
+    match ending:
+        case Published(number, folder, code, text, warnings):
+            return {
+                "ending": "published",
+                "number": number,
+                "folder": folder,
+                "code": code,
+                "text": text,
+                "warnings": list(warnings),
+            }
+        case Postponed(text):
+            return {"ending": "postponed", "text": text}
+        case Failed(code, exit_code, text, hint):
+            return {
+                "ending": "failed",
+                "code": code,
+                "exit_code": exit_code,
+                "text": text,
+                "hint": hint,
+            }
+
+
+def ending_from_json(row: dict[str, Any]) -> Ending:
+    """Read it back. Raises KeyError, TypeError or ValueError."""
+    match row["ending"]:
+        case "published":
+            warnings = tuple(str(warning) for warning in row["warnings"])
+            return Published(
+                int(row["number"]), str(row["folder"]), int(row["code"]), str(row["text"]), warnings
+            )
+        case "postponed":
+            return Postponed(str(row["text"]))
+        case "failed":
+            return Failed(
+                int(row["code"]), int(row["exit_code"]), str(row["text"]), str(row["hint"])
+            )
+        case other:
+            raise ValueError(f"unknown ending {other!r}")

@@ -1,0 +1,107 @@
+"""The child process of one scheduled run: a request on standard input, progress and the ending on standard output.
+
+It ends by itself when the service that started it dies, so that no run goes on unwatched.
+"""
+
+import contextlib
+import ctypes
+import json
+import logging
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from engine.backup import Request, run_backup
+from engine.errors import EngineError, Exit
+from engine.host import Clock, HostClock
+from engine.progress import Progress
+from engine.report import partial_reason
+from engine.results import Outcome
+from engine.setwriter import Surroundings
+from engine.stop import StopRequest
+from scheduler.outcomes import Ending, Failed, Postponed, Published, ending_to_json
+from settings.errors import SettingsError
+from settings.locate import locate_database
+from settings.paths import PathMap
+
+_REPORT_SECONDS = 1.0
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def main() -> None:
+    """Run the request and exit with its code."""
+    _die_with_parent()
+    request = json.load(sys.stdin)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    stop = StopRequest()
+    signal.signal(
+        signal.SIGTERM, lambda *_: stop.ask("stopped because the service was told to stop")
+    )
+    signal.signal(signal.SIGINT, lambda *_: stop.ask())
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    ending = run_request(request, Speaker(HostClock()), stop)
+    _say(ending_to_json(ending))
+    sys.exit(ending.exit_code if isinstance(ending, Failed) else Exit.DONE)
+
+
+def run_request(row: dict[str, Any], speaker: "Speaker", stop: StopRequest) -> Ending:
+    """Make the backup the request asks for, and say how it ended."""
+    try:
+        request = Request(
+            layout=locate_database(Path(row["package"]), Path(row["data_file"])),
+            path_map=PathMap(tuple((source, target) for source, target in row["path_map"])),
+            zone=ZoneInfo(row["zone"]),
+            scheduled=None
+            if row["scheduled"] is None
+            else datetime.fromisoformat(row["scheduled"]),
+        )
+        outcome = run_backup(request, Surroundings(speaker.clock, stop, speaker.report))
+    except EngineError as error:
+        return Failed(error.code, error.exit_code, str(error), error.hint)
+    except SettingsError as error:
+        return Failed(1409, Exit.REFUSED, str(error), "")
+    return ending_of(outcome)
+
+
+def ending_of(outcome: Outcome) -> Ending:
+    """An outcome of the engine in the words of the pipe."""
+    if outcome.facts is None:
+        return Postponed(outcome.text)
+    code, text = 0, f"set {outcome.facts.number} is complete"
+    if not outcome.facts.complete:
+        code, text, _ = partial_reason(outcome.facts)
+    return Published(outcome.facts.number, str(outcome.folder), int(code), text, outcome.warnings)
+
+
+class Speaker:
+    """Progress on the pipe, at most once a second; a reader that went away harms nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._last = clock.monotonic() - _REPORT_SECONDS
+        self._phase = ""
+
+    def report(self, progress: Progress) -> None:
+        """Say how far the run is."""
+        now = self.clock.monotonic()
+        if progress.phase == self._phase and now - self._last < _REPORT_SECONDS:
+            return
+        self._last, self._phase = now, progress.phase
+        _say({"progress": [progress.phase, progress.done, progress.total]})
+
+
+def _say(row: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(row) + "\n")
+        sys.stdout.flush()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""What must survive a restart of the service: one small file for each database, replaced as a whole.
+
+A file that is damaged or from a newer release is set aside, never guessed at; what it said is then rebuilt
+from the sets themselves (service.py).
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from engine.files import read_regular, replacing
+from scheduler.known import Failure, Halt, Known, Manual, Owed, Running, Serving, Trouble
+from scheduler.slots import Slot
+from settings.model import (
+    Daily,
+    Hourly,
+    Monthly,
+    Never,
+    RetryAtNextSlot,
+    RetryOnce,
+    RetryPolicy,
+    RetryUpTo,
+    Schedule,
+    Unschedulable,
+    Weekly,
+)
+
+FORMAT = "backup4d-state"
+VERSION = 1
+_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """How the last run ended: `code` 0 for a complete set; `number` is None when none was published."""
+
+    ended: datetime
+    code: int
+    text: str
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything remembered of one database; `last` is None before the first run."""
+
+    package: str
+    known: Known
+    last: LastRun | None = None
+
+
+class StateError(Exception):
+    """The state file cannot be used; the message says why."""
+
+
+def state_file(folder: Path, data_file: Path) -> Path:
+    """The state file of a database."""
+    tag = hashlib.sha256(os.fsencode(data_file)).hexdigest()[:16]
+    return folder / f"{data_file.stem[:60]}-{tag}.json"
+
+
+def load_state(file: Path) -> State | None:
+    """Read a state; None when there is none. Raises StateError, OSError."""
+    try:
+        data = read_regular(file, _LIMIT)
+    except FileNotFoundError:
+        return None
+    try:
+        row = json.loads(data)
+        if row["format"] != FORMAT or not isinstance(row["version"], int):
+            raise StateError("it is not a state file of backup4d")
+        if row["version"] > VERSION:
+            raise StateError(f"it has version {row['version']}, this program knows {VERSION}")
+        return _state_from(row)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
+        raise StateError(f"it is damaged: {error!r}") from error
+
+
+def save_state(file: Path, state: State) -> None:
+    """Replace the state file. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_state_to(state), indent=1)
+    with replacing(file, mode=0o640) as stream:
+        stream.write(text.encode("ascii"))
+
+
+def set_aside(file: Path, now: datetime) -> Path:
+    """Keep an unusable state file under another name. Raises OSError."""
+    target = file.with_name(f"{file.name}.unusable-{now:%Y%m%dT%H%M%SZ}")
+    file.rename(target)
+    return target
+
+
+# --- codec ----------------------------------------------------------------------------------------
+
+
+def _state_to(state: State) -> dict[str, Any]:
+    known = state.known
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "package": state.package,
+        "schedule": _schedule_to(known.schedule),
+        "retry": _retry_to(known.retry),
+        "zone": known.zone.key,
+        "anchor": known.anchor.isoformat(),
+        "answered_until": known.answered_until.isoformat(),
+        "trouble": _trouble_to(known.trouble),
+        "running": _running_to(known.running),
+        "last": None
+        if state.last is None
+        else {
+            "ended": state.last.ended.isoformat(),
+            "code": state.last.code,
+            "text": state.last.text,
+            "number": state.last.number,
+        },
+    }
+
+
+def _state_from(row: dict[str, Any]) -> State:
+    last = row["last"]
+    known = Known(
+        schedule=_schedule_from(row["schedule"]),
+        retry=_retry_from(row["retry"]),
+        zone=ZoneInfo(str(row["zone"])),
+        anchor=date.fromisoformat(row["anchor"]),
+        answered_until=_instant(row["answered_until"]),
+        trouble=_trouble_from(row["trouble"]),
+        running=_running_from(row["running"]),
+    )
+    if last is not None:
+        number = None if last["number"] is None else int(last["number"])
+        last = LastRun(_instant(last["ended"]), int(last["code"]), str(last["text"]), number)
+    return State(str(row["package"]), known, last)
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"an instant without a zone: {text}")
+    return instant
+
+
+def _schedule_to(schedule: Schedule) -> dict[str, Any]:
+    match schedule:
+        case Never():
+            return {"rule": "Never"}
+        case Unschedulable(why):
+            return {"rule": "Unschedulable", "why": why}
+        case Hourly(every, at):
+            return {"rule": "Hourly", "every": every, "at": at.isoformat()}
+        case Daily(every, at):
+            return {"rule": "Daily", "every": every, "at": at.isoformat()}
+        case Weekly(every, days):
+            rows = [[day, at.isoformat()] for day, at in days]
+            return {"rule": "Weekly", "every": every, "days": rows}
+        case Monthly(every, day, at):
+            return {"rule": "Monthly", "every": every, "day": day, "at": at.isoformat()}
+
+
+def _schedule_from(row: dict[str, Any]) -> Schedule:
+    match row["rule"]:
+        case "Never":
+            return Never()
+        case "Unschedulable":
+            return Unschedulable(str(row["why"]))
+        case "Hourly":
+            return Hourly(int(row["every"]), time.fromisoformat(row["at"]))
+        case "Daily":
+            return Daily(int(row["every"]), time.fromisoformat(row["at"]))
+        case "Weekly":
+            days = tuple((int(day), time.fromisoformat(at)) for day, at in row["days"])
+            return Weekly(int(row["every"]), days)
+        case "Monthly":
+            return Monthly(int(row["every"]), int(row["day"]), time.fromisoformat(row["at"]))
+        case other:
+            raise ValueError(f"unknown rule {other!r}")
+
+
+def _retry_to(retry: RetryPolicy) -> dict[str, Any]:
+    match retry:
+        case RetryAtNextSlot():
+            return {"policy": "next slot"}
+        case RetryOnce(delay):
+            return {"policy": "once", "seconds": delay.total_seconds()}
+        case RetryUpTo(delay, attempts):
+            return {"policy": "up to", "seconds": delay.total_seconds(), "attempts": attempts}
+
+
+def _retry_from(row: dict[str, Any]) -> RetryPolicy:
+    match row["policy"]:
+        case "next slot":
+            return RetryAtNextSlot()
+        case "once":
+            return RetryOnce(timedelta(seconds=float(row["seconds"])))
+        case "up to":
+            return RetryUpTo(timedelta(seconds=float(row["seconds"])), int(row["attempts"]))
+        case other:
+            raise ValueError(f"unknown policy {other!r}")
+
+
+def _slot_to(slot: Slot) -> dict[str, Any]:
+    return {"at": slot.at.isoformat(), "wall": slot.wall.isoformat(), "reason": slot.reason}
+
+
+def _slot_from(row: dict[str, Any]) -> Slot:
+    reason = None if row["reason"] is None else str(row["reason"])
+    return Slot(_instant(row["at"]), datetime.fromisoformat(row["wall"]), reason)
+
+
+def _trouble_to(trouble: Trouble | None) -> dict[str, Any] | None:
+    match trouble:
+        case None:
+            return None
+        case Owed(slot):
+            return {"kind": "owed", "slot": _slot_to(slot)}
+        case Failure(slot, attempts, at, code):
+            return _attempts_to("failure", slot, attempts, at, code)
+        case Halt(slot, attempts, at, code):
+            return _attempts_to("halt", slot, attempts, at, code)
+
+
+def _attempts_to(kind: str, slot: Slot, attempts: int, at: datetime, code: int) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "slot": _slot_to(slot),
+        "attempts": attempts,
+        "at": at.isoformat(),
+        "code": code,
+    }
+
+
+def _trouble_from(row: dict[str, Any] | None) -> Trouble | None:
+    if row is None:
+        return None
+    slot = _slot_from(row["slot"])
+    match row["kind"]:
+        case "owed":
+            return Owed(slot)
+        case "failure":
+            return Failure(slot, int(row["attempts"]), _instant(row["at"]), int(row["code"]))
+        case "halt":
+            return Halt(slot, int(row["attempts"]), _instant(row["at"]), int(row["code"]))
+        case other:
+            raise ValueError(f"unknown trouble {other!r}")
+
+
+def _running_to(running: Running | None) -> dict[str, Any] | None:
+    match running:
+        case None:
+            return None
+        case Manual(began):
+            return {"kind": "manual", "began": began.isoformat()}
+        case Serving(slot, attempt, began):
+            return {
+                "kind": "serving",
+                "slot": _slot_to(slot),
+                "attempt": attempt,
+                "began": began.isoformat(),
+            }
+
+
+def _running_from(row: dict[str, Any] | None) -> Running | None:
+    if row is None:
+        return None
+    if row["kind"] == "manual":
+        return Manual(_instant(row["began"]))
+    return Serving(_slot_from(row["slot"]), int(row["attempt"]), _instant(row["began"]))

@@ -1,0 +1,198 @@
+"""How a database does, from what lies on the disk: works with and without a running service."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+from engine.history import events_of, load_history
+from engine.lock import DATABASE_LOCK, current_holder
+from engine.plan import free_bytes, resolve_destination
+from engine.sets import StoredSet, take_inventory
+from scheduler.after import after_restart, after_settings_change
+from scheduler.context import Context
+from scheduler.decide import Halted, decide
+from scheduler.environment import Environment
+from scheduler.known import Known, watch
+from scheduler.slots import Slot, slots_after
+from scheduler.state import State, StateError, load_state, state_file
+from settings.errors import SettingsError
+from settings.layout import DatabaseLayout
+from settings.model import Settings
+from settings.reader import load_settings
+
+SERVICE_LOCK = "service.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class LastOperation:
+    """How the last backup ended: `code` 0 for a complete set."""
+
+    ended: datetime
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything `backup4d status` shows of one database.
+
+    `last_good` is the newest complete set; `plan` what happens next, in words; `trouble` sentences that
+    call for a person, empty when all is well.
+    """
+
+    package: str
+    running: dict[str, Any] | None
+    last: LastOperation | None
+    last_good: StoredSet | None
+    sets: int
+    next_slot: datetime | None
+    plan: str
+    destination: str
+    free: int | None
+    trouble: tuple[str, ...]
+
+
+def service_holder(environment: Environment) -> dict[str, Any] | None:
+    """What the running service says of itself; None when none runs with this state folder."""
+    try:
+        return current_holder(environment.state_folder / SERVICE_LOCK)
+    except OSError:
+        return None
+
+
+def database_status(context: Context, package: Path, data_file: Path | None) -> Status:
+    """Gather the status of one database; what cannot be read becomes trouble, not an error."""
+    now = context.clock.now()
+    try:
+        layout = context.layout(package, data_file)
+        settings = load_settings(layout.settings_file).settings
+    except (SettingsError, OSError) as error:
+        return Status(
+            str(package), None, None, None, 0, None, "nothing is scheduled", "", None, (str(error),)
+        )
+    trouble: list[str] = []
+    sets, destination, free = _sets(context, layout, settings, trouble)
+    state = _state(context.environment, layout, trouble)
+    plan, next_slot = _plan(context, settings, state, now, trouble)
+    last = _last(state, layout, destination, sets)
+    if last is not None and last.code != 0:
+        trouble.append(f"the last backup ended with error {last.code}: {last.text}")
+    complete = [stored for stored in sets if stored.facts.complete]
+    if not complete:
+        trouble.append("there is no complete set yet")
+    return Status(
+        package=str(layout.package),
+        running=_running(layout),
+        last=last,
+        last_good=complete[-1] if complete else None,
+        sets=len(sets),
+        next_slot=next_slot,
+        plan=plan,
+        destination=str(destination or settings.destination.raw),
+        free=free,
+        trouble=tuple(trouble),
+    )
+
+
+def coming_slots(
+    context: Context, settings: Settings, layout: DatabaseLayout, count: int
+) -> list[Slot]:
+    """The next slots as the service would serve them."""
+    now = context.clock.now()
+    state = _state(context.environment, layout, [])
+    known = _known(context, settings, state, now)
+    after = max(known.answered_until, now)
+    slots = slots_after(known.schedule, after, known.anchor, known.zone)
+    return [slot for slot, _ in zip(slots, range(count), strict=False)]
+
+
+def _sets(
+    context: Context, layout: DatabaseLayout, settings: Settings, trouble: list[str]
+) -> tuple[tuple[StoredSet, ...], Path | None, int | None]:
+    try:
+        destination = resolve_destination(layout, settings, context.service.path_map)
+    except EngineError as error:
+        trouble.append(f"{error}; {error.hint}")
+        return (), None, None
+    try:
+        inventory = take_inventory(destination, layout.data_file.stem, layout.data_file)
+        trouble += [f"{name} is no usable set: {why}" for name, why in inventory.unreadable]
+        return inventory.sets, destination, free_bytes(destination)
+    except OSError as error:
+        trouble.append(f"the backup folder {destination} cannot be read: {error.strerror}")
+        return (), destination, None
+
+
+def _state(environment: Environment, layout: DatabaseLayout, trouble: list[str]) -> State | None:
+    try:
+        return load_state(state_file(environment.state_folder, layout.data_file))
+    except (StateError, OSError) as error:
+        trouble.append(f"the service's state cannot be read: {error}")
+        return None
+
+
+def _known(context: Context, settings: Settings, state: State | None, now: datetime) -> Known:
+    if state is None:
+        return watch(settings.schedule, settings.retry, context.zone, now)
+    known = state.known
+    if service_holder(context.environment) is None:
+        known = after_restart(known, now)
+    return after_settings_change(known, settings.schedule, settings.retry, context.zone, now).known
+
+
+def _plan(
+    context: Context,
+    settings: Settings,
+    state: State | None,
+    now: datetime,
+    trouble: list[str],
+) -> tuple[str, datetime | None]:
+    known = _known(context, settings, state, now)
+    decision = decide(known, now)
+    if isinstance(decision, Halted):
+        trouble.append(decision.reason)
+    coming = next(
+        slots_after(known.schedule, max(known.answered_until, now), known.anchor, known.zone), None
+    )
+    return decision.reason, None if coming is None else coming.at
+
+
+def _running(layout: DatabaseLayout) -> dict[str, Any] | None:
+    try:
+        return current_holder(layout.package / "Logs" / DATABASE_LOCK)
+    except OSError:
+        return None
+
+
+def _last(
+    state: State | None,
+    layout: DatabaseLayout,
+    destination: Path | None,
+    sets: tuple[StoredSet, ...],
+) -> LastOperation | None:
+    """The latest of what the service remembers, the history's events and the newest set."""
+    found: list[LastOperation] = []
+    if state is not None and state.last is not None:
+        found.append(LastOperation(state.last.ended, state.last.code, state.last.text))
+    if sets:
+        facts = sets[-1].facts
+        text = "complete set" if facts.complete else "partial set"
+        found.append(
+            LastOperation(facts.ended, 0 if facts.complete else 1409, f"{text} {facts.number}")
+        )
+    if destination is not None:
+        found += _failures(layout, destination)
+    return max(found, key=lambda operation: operation.ended, default=None)
+
+
+def _failures(layout: DatabaseLayout, destination: Path) -> list[LastOperation]:
+    try:
+        document = load_history(destination).document
+    except OSError:
+        return []
+    return [
+        LastOperation(ended, code, text)
+        for ended, code, text in events_of(document, layout.key, "backup")
+    ]

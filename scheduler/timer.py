@@ -1,0 +1,53 @@
+"""APScheduler as the timer, and nothing more: it calls back at instants; what is due is decided elsewhere.
+
+Run in UTC, without a job store, with jobs executed in the scheduler's own thread. A clock set back leaves
+its next run in the future: `renew` re-arms it, and the service calls that when the heartbeat is overdue.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+HEARTBEAT = timedelta(seconds=20)
+
+_OPTIONS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+
+
+class Timer:
+    """Calls `callback` on every heartbeat and at the instant last asked for."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+        self._scheduler = self._start()
+
+    def wake_at(self, instant: datetime | None) -> None:
+        """Call back at this instant as well; None takes the wish back."""
+        if instant is None:
+            if self._scheduler.get_job("due"):
+                self._scheduler.remove_job("due")
+            return
+        self._scheduler.add_job(
+            self._callback, "date", run_date=instant, id="due", replace_existing=True
+        )
+
+    def renew(self) -> None:
+        """Start afresh, after a jump of the clock or the death of the thread."""
+        self.stop()
+        self._scheduler = self._start()
+
+    def stop(self) -> None:
+        """No more calls."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def _start(self) -> BackgroundScheduler:
+        scheduler = BackgroundScheduler(
+            timezone="UTC", executors={"default": DebugExecutor()}, job_defaults=_OPTIONS
+        )
+        scheduler.add_job(
+            self._callback, "interval", seconds=HEARTBEAT.total_seconds(), id="heartbeat"
+        )
+        scheduler.start()
+        return scheduler
