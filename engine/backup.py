@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import DestinationError, EngineError, RefusedError
 from engine.files import destination_failure, fsync_folder, remove_tree
 from engine.history import highest_number, load_history
+from engine.host import keep_freed_memory
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
 from engine.manifest import SetFacts
 from engine.plan import (
@@ -65,6 +66,7 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
 
     BusyError is not journaled: the operation that holds the lock is the one to be told about.
     """
+    keep_freed_memory()
     layout = request.layout
     logs = layout.package / "Logs"
     with holding(logs / DATABASE_LOCK, "a backup") as lock:

@@ -64,13 +64,15 @@ class Compressor:
         return compressor.compress(block, compressor.FLUSH_FRAME)
 
 
-def decompress_frame(stored: bytes, raw_bytes: int, *, compressed: bool) -> bytes:
+def decompress_frame(
+    stored: bytes | memoryview, raw_bytes: int, *, compressed: bool
+) -> bytes | memoryview:
     """The block of one frame; never more than `raw_bytes` + 1 bytes are made, whatever the frame says.
 
     Raises DamagedError when it is not one whole frame of that size.
     """
     if not compressed:
-        block = stored
+        block: bytes | memoryview = stored
     else:
         decompressor = zstd.ZstdDecompressor()
         try:

@@ -7,74 +7,110 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 from engine.codec import decompress_frame, digest_of
+from engine.diskreader import DiskReader
 from engine.errors import DamagedError, MissingSetError
-from engine.frametable import Frame, FrameTable
+from engine.frametable import Frame
 from engine.manifest import ArchiveFacts
 
-OnStored = Callable[[bytes], None]
+Block = bytes | memoryview
+OnStored = Callable[[Block], None]
+
+
+class _Reader(Protocol):
+    descriptor: int
+
+    def read(self, offset: int, count: int) -> Block: ...
+
+    def close(self) -> None: ...
+
+
+class _CachedReader:
+    """A file read through the page cache."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self.descriptor = os.open(path, flags)
+
+    def read(self, offset: int, count: int) -> bytes:
+        return os.pread(self.descriptor, count, offset)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
 
 
 class StoredArchive:
     """The files of one archive as one run of bytes."""
 
-    def __init__(self, folder: Path, facts: ArchiveFacts, descriptors: list[int]) -> None:
+    def __init__(self, folder: Path, facts: ArchiveFacts, readers: list[_Reader]) -> None:
         self.facts = facts
         self.name = facts.files[0].name
-        self._descriptors = descriptors
+        self._readers = readers
         self._starts = list(accumulate((file.size for file in facts.files), initial=0))
         self._folder = folder
 
-    def read(self, offset: int, count: int) -> bytes:
+    def read(self, offset: int, count: int) -> Block:
         """Bytes of the archive. Raises DamagedError when the disk fails or the file ends too early."""
-        parts: list[bytes] = []
-        for index, descriptor in enumerate(self._descriptors):
+        parts: list[Block] = []
+        for index in range(len(self._readers)):
             start, end = self._starts[index], self._starts[index + 1]
             if start <= offset < end and count > 0:
-                part = self._read_one(descriptor, offset - start, min(count, end - offset), index)
+                part = self._read_one(index, offset - start, min(count, end - offset))
                 parts.append(part)
                 offset += len(part)
                 count -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _read_one(self, descriptor: int, offset: int, count: int, index: int) -> bytes:
-        name = self.facts.files[index].name
+    def _read_one(self, index: int, offset: int, count: int) -> Block:
+        path = self._folder / self.facts.files[index].name
         try:
-            data = os.pread(descriptor, count, offset)
+            data = self._readers[index].read(offset, count)
         except OSError as error:
             raise DamagedError(
-                f"{self._folder / name} cannot be read at byte {offset}: {error.strerror}"
+                f"{path} cannot be read at byte {offset}: {error.strerror}"
             ) from error
         if len(data) != count:
-            raise DamagedError(
-                f"{self._folder / name} ends at byte {offset + len(data)}, too early"
-            )
+            raise DamagedError(f"{path} ends at byte {offset + len(data)}, too early")
         return data
 
 
+def frames_in_flight(workers: int) -> int:
+    """How many frames are in memory at once, at most."""
+    return workers + 3
+
+
 @contextmanager
-def open_archive(folder: Path, facts: ArchiveFacts) -> Iterator[StoredArchive]:
+def open_archive(
+    folder: Path, facts: ArchiveFacts, *, past_cache: int | None = None
+) -> Iterator[StoredArchive]:
     """Open all files of an archive and compare their lengths with the manifest.
 
-    Raises MissingSetError for a file that is not there, DamagedError for a wrong length.
+    `past_cache` reads from the disk itself, in rising order, and is the number of workers that use what
+    was read. Raises MissingSetError for a file that is not there, DamagedError for a wrong length.
     """
-    descriptors: list[int] = []
+    readers: list[_Reader] = []
     try:
         for file in facts.files:
             path = folder / file.name
-            try:
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                descriptors.append(os.open(path, flags))
-            except OSError as error:
-                raise MissingSetError(f"{path} cannot be opened: {error.strerror}") from error
-            size = os.fstat(descriptors[-1]).st_size
+            readers.append(_open_one(path, facts, past_cache))
+            size = os.fstat(readers[-1].descriptor).st_size
             if size != file.size:
                 raise DamagedError(f"{path} has {size} bytes, the manifest says {file.size}")
-        yield StoredArchive(folder, facts, descriptors)
+        yield StoredArchive(folder, facts, readers)
     finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for reader in readers:
+            reader.close()
+
+
+def _open_one(path: Path, facts: ArchiveFacts, past_cache: int | None) -> _Reader:
+    try:
+        if past_cache is None:
+            return _CachedReader(path)
+        return DiskReader(path, frames_in_flight(past_cache) * facts.frames.largest_stored)
+    except OSError as error:
+        raise MissingSetError(f"{path} cannot be opened: {error.strerror}") from error
 
 
 def read_blocks(
@@ -83,14 +119,15 @@ def read_blocks(
     *,
     workers: int,
     on_stored: OnStored | None = None,
-) -> Iterator[tuple[Frame, bytes]]:
+) -> Iterator[tuple[Frame, Block]]:
     """The blocks of the frames in order, each compared with its digest.
 
-    `on_stored` sees the stored bytes in order. Raises DamagedError that names the frame and its place.
+    A block is valid until the next one is asked for. `on_stored` sees the stored bytes in order. Raises
+    DamagedError that names the frame and its place.
     """
     compressed = archive.facts.compression == "zstd"
-    table: FrameTable = archive.facts.frames
-    waiting: deque[tuple[Frame, Future[bytes]]] = deque()
+    table = archive.facts.frames
+    waiting: deque[tuple[Frame, Future[Block]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="unpack") as pool:
         try:
             for index in indices:
@@ -102,18 +139,21 @@ def read_blocks(
                     (frame, pool.submit(_unpack, archive.name, index, frame, stored, compressed))
                 )
                 del stored
-                if len(waiting) > workers + 1:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
+                if len(waiting) + 1 >= frames_in_flight(workers):
+                    yield _first(waiting)
             while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                yield _first(waiting)
         finally:
             for _, future in waiting:
                 future.cancel()
 
 
-def _unpack(name: str, index: int, frame: Frame, stored: bytes, compressed: bool) -> bytes:
+def _first(waiting: deque[tuple[Frame, Future[Block]]]) -> tuple[Frame, Block]:
+    frame, future = waiting.popleft()
+    return frame, future.result()
+
+
+def _unpack(name: str, index: int, frame: Frame, stored: Block, compressed: bool) -> Block:
     place = f"{name}: frame {index} at byte {frame.offset}"
     try:
         block = decompress_frame(stored, frame.raw, compressed=compressed)

@@ -57,6 +57,11 @@ class FrameTable:
         """Length of the archive."""
         return sum(self._stored)
 
+    @property
+    def largest_stored(self) -> int:
+        """Stored bytes of the largest frame, 0 without frames."""
+        return max(self._stored, default=0)
+
     def rows(self) -> Iterator[tuple[int, int, bytes]]:
         """(raw, stored, digest) of each frame."""
         for index, (raw, stored) in enumerate(zip(self._raw, self._stored, strict=True)):

@@ -1,5 +1,6 @@
 """The only place that reads the clock and starts processes; everybody else is handed these."""
 
+import ctypes
 import subprocess
 import threading
 import time
@@ -11,6 +12,22 @@ from typing import Protocol
 def pause(seconds: float) -> None:
     """Let a moment pass, for something outside to settle."""
     time.sleep(seconds)
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the buffers of frames for the next ones instead of giving them back each time.
+
+    Measured on 2.5 GiB: half a million page faults and 2 s of kernel time less, 20 MiB more resident.
+    Without glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 128 << 20)
+        mallopt(_M_TOP_PAD, 4 << 20)
 
 
 class Clock(Protocol):

@@ -7,6 +7,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from engine.errors import Code, DamagedError, EngineError
+from engine.host import keep_freed_memory
 from engine.records import Recorder
 from engine.report import Times, event, simple_entry
 from engine.restore import Restored, restore_set
@@ -19,6 +20,7 @@ def verify_recorded(
     folders: Iterable[Path], layout: DatabaseLayout | None, zone: tzinfo, around: Surroundings
 ) -> list[Verdict]:
     """Verify sets one after the other; with a database at hand, each is journaled."""
+    keep_freed_memory()
     verdicts: list[Verdict] = []
     for folder in folders:
         started = around.clock.now()
@@ -49,6 +51,7 @@ def restore_recorded(
     around: Surroundings,
 ) -> Restored:
     """Restore a set; with a database at hand, the restore is journaled, also when it fails."""
+    keep_freed_memory()
     started = around.clock.now()
     lines = (f"Set : {folder}", f"Target : {target}")
     error: EngineError | None = None

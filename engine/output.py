@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_FLUSH_BYTES = 64 << 20
+_FLUSH_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)

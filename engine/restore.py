@@ -10,7 +10,7 @@ from blake3 import blake3
 from engine.codec import digest_zeros
 from engine.errors import DamagedError, NoRoomError, RestoreError
 from engine.files import fsync_folder, remove_tree, room
-from engine.framereader import open_archive, read_blocks
+from engine.framereader import Block, open_archive, read_blocks
 from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manifest
 from engine.member import Kind, Member, content_extents
 from engine.progress import Progress, Report
@@ -214,7 +214,7 @@ def _apply(descriptor: int, member: Member) -> None:
 class _Stream:
     """The stream of an archive, read forwards only."""
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
+    def __init__(self, blocks: Iterator[Block]) -> None:
         self._blocks = blocks
         self._block = memoryview(b"")
         self._start = 0

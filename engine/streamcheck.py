@@ -21,7 +21,7 @@ class StreamChecker:
         self._position = 0
         self._open_next()
 
-    def feed(self, block: bytes) -> None:
+    def feed(self, block: bytes | memoryview) -> None:
         """Take the next block. Raises DamagedError when a member is not what the manifest says."""
         end = self._position + len(block)
         while self._current is not None:

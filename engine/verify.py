@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.errors import Code, DamagedError, MissingSetError
 from engine.files import read_regular
-from engine.framereader import StoredArchive, open_archive, read_blocks
+from engine.framereader import Block, StoredArchive, open_archive, read_blocks
 from engine.frametable import Frame
 from engine.manifest import (
     CHECKSUMS,
@@ -50,7 +50,7 @@ def read_back(
     Raises DamagedError or MissingSetError.
     """
     total, done = facts.frames.raw_bytes, 0
-    with open_archive(folder, facts) as archive:
+    with open_archive(folder, facts, past_cache=workers) as archive:
         for frame, _ in read_blocks(archive, range(len(facts.frames)), workers=workers):
             stop.check()
             done += frame.raw
@@ -120,7 +120,7 @@ def _verify_archive(
     members = _members_of(manifest, facts.role)
     checker = StreamChecker(members, is_tar=facts.stream == "tar")
     total, done = facts.frames.raw_bytes, 0
-    with open_archive(manifest.folder, facts) as archive:
+    with open_archive(manifest.folder, facts, past_cache=workers) as archive:
         for frame, block in _all_blocks(archive, hasher, workers):
             stop.check()
             checker.feed(block)
@@ -132,7 +132,7 @@ def _verify_archive(
 
 def _all_blocks(
     archive: StoredArchive, hasher: "_FileHasher", workers: int
-) -> Iterator[tuple[Frame, bytes]]:
+) -> Iterator[tuple[Frame, Block]]:
     indices = range(len(archive.facts.frames))
     return read_blocks(archive, indices, workers=workers, on_stored=hasher.update)
 
@@ -156,7 +156,7 @@ class _FileHasher:
         self._digest = hashlib.sha256()
         self._found: list[str] = []
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: Block) -> None:
         rest = memoryview(data)
         while rest:
             if self._left == 0:
