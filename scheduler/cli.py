@@ -8,8 +8,7 @@ import click
 
 from engine.errors import EngineError, Exit
 from engine.version import VERSION
-from scheduler.context import Context, make_context
-from scheduler.environment import read_environment
+from scheduler.context import LazyContext
 from scheduler.screen import say_json, warn
 from settings.errors import SettingsError
 
@@ -65,26 +64,7 @@ def cli(ctx: click.Context, service_file: Path | None, state_folder: Path | None
     Exit codes: 0 done, 1 failed, 2 wrong use, 3 partial set, 4 settings refused, 5 damaged archive,
     6 another operation is running, 130 stopped.
     """
-    ctx.obj = _Lazy(service_file, state_folder)
-
-
-class _Lazy:
-    """The context is made when a command asks for it, so that errors in the service file reach `main`."""
-
-    def __init__(self, service_file: Path | None, state_folder: Path | None) -> None:
-        self._service_file = service_file
-        self._state_folder = state_folder
-
-    def context(self) -> Context:
-        """Read environment and service file. Raises SettingsError."""
-        return make_context(read_environment(state_folder=self._state_folder), self._service_file)
-
-
-def context_of(ctx: click.Context) -> Context:
-    """The context of the running command."""
-    lazy = ctx.obj
-    assert isinstance(lazy, _Lazy)  # noqa: S101 - `cli` has set it
-    return lazy.context()
+    ctx.obj = LazyContext(service_file, state_folder)
 
 
 def main() -> None:
@@ -118,7 +98,3 @@ def _tell(text: str, hint: str, number: int, exit_code: Exit, *, as_json: bool) 
     if hint:
         warn(f"what to do: {hint}")
     return exit_code
-
-
-if __name__ == "__main__":
-    main()

@@ -13,8 +13,7 @@ from engine.errors import BusyError, Exit
 from engine.history import utc_text
 from engine.host import Clock
 from engine.lock import holding
-from scheduler.cli import context_of
-from scheduler.context import Context
+from scheduler.context import Context, context_of
 from scheduler.logs import log_to_stderr
 from scheduler.notify import Notifier
 from scheduler.screen import duration_words, say, say_json, size_words, time_words, warn

@@ -19,8 +19,7 @@ from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from engine.verify import Verdict
-from scheduler.cli import context_of
-from scheduler.context import Context, choose_set
+from scheduler.context import Context, choose_set, context_of
 from scheduler.screen import (
     duration_words,
     progress_shown,

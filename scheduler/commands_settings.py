@@ -8,8 +8,7 @@ import click
 
 from engine.errors import Exit
 from engine.setwriter import plain
-from scheduler.cli import context_of
-from scheduler.context import Context
+from scheduler.context import Context, context_of
 from scheduler.screen import say, say_json, time_words, warn
 from scheduler.status import coming_slots
 from settings.errors import SettingsRefusedError, describe_finding

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import click
+
 from engine.errors import MissingSetError
 from engine.host import Clock, HostClock
 from engine.plan import resolve_destination
 from engine.sets import Inventory, StoredSet, take_inventory
-from scheduler.environment import Environment, host_zone
+from scheduler.environment import Environment, host_zone, read_environment
 from settings.errors import SettingsNotFoundError
 from settings.layout import DatabaseLayout
 from settings.locate import locate_database
@@ -68,6 +70,25 @@ def make_context(environment: Environment, service_file: Path | None) -> Context
             raise
     zone = ZoneInfo(service.zone) if service.zone else host_zone()
     return Context(environment, service, zone, HostClock())
+
+
+class LazyContext:
+    """The context is made when a command asks for it, so that errors in the service file are told like others."""
+
+    def __init__(self, service_file: Path | None, state_folder: Path | None) -> None:
+        self._service_file = service_file
+        self._state_folder = state_folder
+
+    def context(self) -> Context:
+        """Read environment and service file. Raises SettingsError."""
+        return make_context(read_environment(state_folder=self._state_folder), self._service_file)
+
+
+def context_of(ctx: click.Context) -> Context:
+    """The context of the running command."""
+    lazy = ctx.obj
+    assert isinstance(lazy, LazyContext)  # noqa: S101 - the top command has set it
+    return lazy.context()
 
 
 def choose_set(inventory: Inventory, number: int | None) -> StoredSet:
