@@ -85,6 +85,7 @@ class Archiver:
         watcher: Watcher,
     ) -> None:
         self.skipped: list[tuple[str, str]] = []
+        self.left_out: list[tuple[str, str]] = []
         self.content_bytes = 0
         self._frames = frames
         self._spool = spool
@@ -107,7 +108,7 @@ class Archiver:
             link = os.fsencode(os.readlink(found.name, dir_fd=found.folder))
             self._add_plain(found, role, Kind.SYMLINK, link=link)
         else:
-            self.skipped.append(
+            self.left_out.append(
                 (os.fsdecode(found.path), f"a {_SPECIAL.get(kind, 'special file')}")
             )
 

@@ -236,6 +236,7 @@ class _Run:
             members=0,
             missing=sources.missing,
             skipped=(),
+            left_out=(),
             attachments=tuple(name for name, _ in sources.attachments),
             roots=tuple(
                 (str(root.source), os.fsdecode(root.path).encode("utf-8", "replace").decode())

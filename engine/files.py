@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,15 +62,10 @@ def read_regular(file: Path, limit: int) -> bytes:
 def remove_tree(folder: Path) -> None:
     """Remove a folder of ours and all below it; links are removed, never followed.
 
-    Files first and the folder last, so that what is left after a crash is still recognised as half-made.
-    Raises OSError.
+    However deep it is, and the folder last, so that what is left after a crash is still recognised as
+    half-made. Raises OSError, also for a link in place of the folder.
     """
-    for child in folder.iterdir():
-        if child.is_dir() and not child.is_symlink():
-            remove_tree(child)
-        else:
-            child.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
 
 
 def room(folder: Path) -> int:

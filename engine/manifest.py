@@ -31,7 +31,8 @@ class SetFacts:
     """What a set is, without its members.
 
     Instants are aware, UTC. `content_bytes` counts the content of all files, `missing` what the settings
-    list and was not there, `skipped` what could not be stored, with the reason. `attachments` are the
+    list and was not there, `skipped` what could not be stored and `left_out` what never is (special files,
+    the sets themselves), with the reason. `attachments` are the
     paths of the settings' list, `files` the (role, name) of every archive file. `checked`: the archives
     were read back from the disk and were equal to what had been read from the sources.
     """
@@ -51,6 +52,7 @@ class SetFacts:
     members: int
     missing: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str], ...]
     attachments: tuple[str, ...]
     roots: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str], ...]
@@ -257,6 +259,7 @@ def _facts_to_json(facts: SetFacts) -> dict[str, Any]:
         "members": facts.members,
         "missing": list(facts.missing),
         "skipped": [list(entry) for entry in facts.skipped],
+        "left_out": [list(entry) for entry in facts.left_out],
         "attachments": list(facts.attachments),
         "roots": [list(entry) for entry in facts.roots],
         "files": [list(entry) for entry in facts.files],
@@ -281,6 +284,7 @@ def _facts_from_json(row: dict[str, Any]) -> SetFacts:
         members=_whole_number(row["members"]),
         missing=tuple(str(name) for name in row["missing"]),
         skipped=tuple((str(name), str(why)) for name, why in row["skipped"]),
+        left_out=tuple((str(name), str(why)) for name, why in row["left_out"]),
         attachments=tuple(str(path) for path in row["attachments"]),
         roots=tuple((str(source), str(path)) for source, path in row["roots"]),
         files=tuple((str(role), _plain_name(name)) for role, name in row["files"]),

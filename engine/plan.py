@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from engine.errors import (
 from engine.files import room
 from engine.member import Role
 from engine.sets import Inventory, Removal, belongs_to_destination, plan_rotation
-from engine.walk import Found, Problem, walk
+from engine.walk import Found, Problem, Skip, walk
 from settings.errors import UnmappedPathError, UnusablePathError
 from settings.layout import DatabaseLayout
 from settings.model import KeepLast, Settings, Severity
@@ -25,6 +25,7 @@ from settings.paths import PathMap, resolve_path
 from settings.reader import Reading
 
 _MARGIN = 1.1  # our decision: 10 % more than the estimate must be free
+OF_DESTINATION = "a set or file of the backup folder itself"
 _FIXED_BYTES = 1 << 20  # manifest, checksums, history
 
 
@@ -205,22 +206,21 @@ def _mib(count: int) -> str:
 
 
 def walk_sources(
-    sources: Sources, destination: Path, problem: Problem
+    sources: Sources,
+    destination: Path,
+    *,
+    problem: Problem,
+    left_out: Callable[[bytes], None] = lambda _: None,
 ) -> Iterator[tuple[Root, Found]]:
-    """Everything to save, root by root; sets in the destination and what an earlier root holds are left out.
+    """Everything to save, root by root; what an earlier root holds comes once.
+
+    Sets and other files of the destination itself are given to `left_out`.
 
     The folders of the package that lead to a root come first, so that their modes and times return.
     `problem` is told what cannot be read below a root; a root that vanished raises OSError.
     """
-    facts = destination.stat()
-    destination_identity = (facts.st_dev, facts.st_ino)
     taken = {root.path for root in sources.roots}
-
-    def skip(folder: os.stat_result, path: bytes) -> bool:
-        in_destination = (folder.st_dev, folder.st_ino) == destination_identity
-        name = os.fsdecode(path.rsplit(b"/", 1)[-1])
-        return path in taken or (in_destination and belongs_to_destination(name))
-
+    skip = _skip_rule(taken, destination.stat(), left_out)
     leading: set[bytes] = set()
     for root in sources.roots:
         for found in _leading_folders(root, leading):
@@ -230,6 +230,21 @@ def walk_sources(
         for found in walk(os.fsencode(root.source), prefix, skip=skip, problem=problem):
             if found.path:
                 yield root, found
+
+
+def _skip_rule(
+    taken: set[bytes], destination: os.stat_result, left_out: Callable[[bytes], None]
+) -> Skip:
+    def skip(folder: os.stat_result, path: bytes) -> bool:
+        if path in taken:
+            return True
+        name = os.fsdecode(path.rsplit(b"/", 1)[-1])
+        if not os.path.samestat(folder, destination) or not belongs_to_destination(name):
+            return False
+        left_out(path)
+        return True
+
+    return skip
 
 
 def _leading_folders(root: Root, done: set[bytes]) -> Iterator[Found]:
@@ -251,7 +266,7 @@ def _leading_folders(root: Root, done: set[bytes]) -> Iterator[Found]:
 def measure_content(sources: Sources, destination: Path) -> int:
     """Bytes of content to save, for the estimate and the progress; unreadable parts count as nothing."""
     total = 0 if sources.log is None else sources.log.stat().st_size
-    for _, found in walk_sources(sources, destination, lambda *_: None):
+    for _, found in walk_sources(sources, destination, problem=lambda *_: None):
         if stat.S_ISREG(found.facts.st_mode):
             total += min(found.facts.st_size, found.facts.st_blocks * 512 + 4096)
     return total

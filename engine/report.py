@@ -52,6 +52,7 @@ def published_entry(
             for path in reversed(facts.attachments)
         ]
     details += [f"Not saved : {one_line(path)} ({one_line(why)})" for path, why in facts.skipped]
+    details += [f"Left out : {one_line(path)} ({one_line(why)})" for path, why in facts.left_out]
     details.append(f"Checking archive : {'OK' if facts.checked else 'not asked for'}")
     details += [one_line(note) for note in notes]
     errors = () if facts.complete else reported(*partial_reason(facts))

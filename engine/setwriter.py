@@ -27,7 +27,7 @@ from engine.manifest import (
 )
 from engine.member import Role
 from engine.output import Output, StoredFile
-from engine.plan import Sources, walk_sources
+from engine.plan import OF_DESTINATION, Sources, walk_sources
 from engine.progress import Progress, Report
 from engine.stop import StopRequest
 from engine.verify import read_back
@@ -129,7 +129,10 @@ def _write_main(
         archiver = Archiver(frames, spool, patience, stop=stop, watcher=meter)
         unreadable: list[tuple[bytes, OSError]] = []
         walked = walk_sources(
-            job.sources, job.destination, lambda path, error: unreadable.append((path, error))
+            job.sources,
+            job.destination,
+            problem=lambda path, error: unreadable.append((path, error)),
+            left_out=lambda path: archiver.left_out.append((os.fsdecode(path), OF_DESTINATION)),
         )
         for root, found in walked:
             _add(archiver, root, found)
@@ -208,19 +211,18 @@ def _final_facts(
     members: int,
     clock: Clock,
 ) -> SetFacts:
-    skipped = tuple(archiver.skipped)
-    lost = [why for _, why in skipped if not why.startswith("a ")]
     files = tuple((archive.role, file.name) for archive in archives for file in archive.files)
     log_bytes = sum(archive.frames.raw_bytes for archive in archives if archive.role == "log")
     return replace(
         job.facts,
         ended=clock.now(),
-        complete=job.facts.complete and not lost,
+        complete=job.facts.complete and not archiver.skipped,
         checked=job.settings.check_archive,
         content_bytes=archiver.content_bytes + log_bytes,
         archive_bytes=sum(archive.frames.stored_bytes for archive in archives),
         members=members,
-        skipped=skipped,
+        skipped=tuple(archiver.skipped),
+        left_out=tuple(archiver.left_out),
         files=files,
     )
 

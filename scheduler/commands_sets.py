@@ -150,6 +150,7 @@ def _set_row(stored: StoredSet) -> dict[str, Any]:
         "archive_bytes": facts.archive_bytes,
         "missing": list(facts.missing),
         "skipped": [list(entry) for entry in facts.skipped],
+        "left_out": [list(entry) for entry in facts.left_out],
         "files": [name for _, name in facts.files],
     }
 
@@ -208,7 +209,7 @@ def _say_set(manifest: Manifest, context: Context) -> None:
             )
     for path in facts.missing:
         say(f"not found when it was made: {path}")
-    for path, why in facts.skipped:
+    for path, why in (*facts.skipped, *facts.left_out):
         say(f"not saved: {path}: {why}")
     say()
     for member in iterate_members(manifest.folder):

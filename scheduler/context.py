@@ -39,13 +39,14 @@ class Context:
         return None
 
     def served(self, databases: tuple[Path, ...]) -> tuple[ServedDatabase, ...]:
-        """The databases named, else those of the service file."""
+        """The databases named, else those of the service file; a folder may be absent now and come later."""
         if not databases:
             return self.service.databases
-        return tuple(
-            ServedDatabase(layout.package, layout.data_file)
-            for layout in (self.layout(database, None) for database in databases)
-        )
+        return tuple(self._served(database.absolute()) for database in databases)
+
+    def _served(self, database: Path) -> ServedDatabase:
+        package = self.layout(database, None).package if database.is_file() else database
+        return ServedDatabase(package, self._known_data_file(package))
 
     def inventory(self, layout: DatabaseLayout) -> Inventory:
         """The sets of a database. Raises SettingsError, EngineError."""

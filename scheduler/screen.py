@@ -18,17 +18,22 @@ _BAR_WIDTH = 79
 
 def say(text: str = "") -> None:
     """One line on standard output."""
-    click.echo(text)
+    click.echo(_printable(text))
 
 
 def warn(text: str) -> None:
     """One line on standard error."""
-    click.echo(text, err=True)
+    click.echo(_printable(text), err=True)
+
+
+def _printable(text: str) -> str:
+    """Names that are not UTF-8 shown with escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def say_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """One JSON document on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(_printable(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def size_words(count: int) -> str:

@@ -271,8 +271,6 @@ class Served:
     def _journal(self, title: str, lines: tuple[str, ...], now: datetime) -> None:
         package = self._entry.package if self.layout is None else self.layout.package
         recorder = Recorder(package, self.name, self._host.zone)
-        if self._reading is not None:
-            recorder.verbose = True
         try:
             recorder.journal(simple_entry(title, lines, Times(None, now, now, self._host.zone)))
         except OSError as error:

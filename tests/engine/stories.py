@@ -281,9 +281,9 @@ def tree(root: Path, *, times: bool = True) -> dict[bytes, Facts]:
     """Everything below a folder with all that a restore must bring back; works beyond the limit of path length."""
     found: dict[bytes, Facts] = {}
     links: dict[tuple[int, int], bytes] = {}
-    for _, folders, files, descriptor in os.fwalk(os.fsencode(root)):
-        here = os.fsencode(os.readlink(f"/proc/self/fd/{descriptor}"))
-        prefix = here.removeprefix(os.fsencode(root.resolve())).lstrip(b"/")
+    top = os.fsencode(root)
+    for here, folders, files, descriptor in os.fwalk(top):
+        prefix = here.removeprefix(top).lstrip(b"/")
         for name in sorted([*folders, *files]):
             path = b"/".join(part for part in (prefix, name) if part)
             facts = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
