@@ -29,6 +29,11 @@ def frame_bytes(file_bytes: int) -> int:
     return FRAME_BYTES if file_bytes < _LARGE_FILE_BYTES else LARGE_FRAME_BYTES
 
 
+def stored_limit(raw_bytes: int) -> int:
+    """The most a frame of so many bytes can take: zstd adds 1/256 and a few bytes to what does not compress."""
+    return raw_bytes + (raw_bytes >> 8) + 1024
+
+
 def digest_of(block: bytes | memoryview) -> bytes:
     """The BLAKE3 digest of a block, 32 bytes."""
     return blake3(block).digest()

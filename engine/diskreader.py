@@ -42,8 +42,8 @@ class DiskReader:
         os.close(self.descriptor)
 
     def _piece(self, number: int, start: int, count: int) -> memoryview:
-        while self._loaded < number:
-            self._load(self._loaded + 1)
+        if number > self._loaded:
+            self._load(number)
         length = self._length if number == self._loaded else CHUNK
         return self._views[number % len(self._ring)][start : min(start + count, length)]
 

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -118,34 +118,49 @@ def read_blocks(
     indices: range,
     *,
     workers: int,
+    pool: ThreadPoolExecutor | None = None,
     on_stored: OnStored | None = None,
 ) -> Iterator[tuple[Frame, Block]]:
     """The blocks of the frames in order, each compared with its digest.
 
-    A block is valid until the next one is asked for. `on_stored` sees the stored bytes in order. Raises
-    DamagedError that names the frame and its place.
+    A block is valid until the next one is asked for. `on_stored` sees the stored bytes in order; `pool`
+    lends its threads. Raises DamagedError that names the frame and its place.
     """
+    if pool is not None:
+        yield from _read_blocks(archive, indices, workers, pool, on_stored)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="unpack") as own:
+        yield from _read_blocks(archive, indices, workers, own, on_stored)
+
+
+def _read_blocks(
+    archive: StoredArchive,
+    indices: range,
+    workers: int,
+    pool: ThreadPoolExecutor,
+    on_stored: OnStored | None,
+) -> Iterator[tuple[Frame, Block]]:
     compressed = archive.facts.compression == "zstd"
     table = archive.facts.frames
     waiting: deque[tuple[Frame, Future[Block]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="unpack") as pool:
-        try:
-            for index in indices:
-                frame = table.frame(index)
-                stored = archive.read(frame.offset, frame.stored)
-                if on_stored is not None:
-                    on_stored(stored)
-                waiting.append(
-                    (frame, pool.submit(_unpack, archive.name, index, frame, stored, compressed))
-                )
-                del stored
-                if len(waiting) + 1 >= frames_in_flight(workers):
-                    yield _first(waiting)
-            while waiting:
+    try:
+        for index in indices:
+            frame = table.frame(index)
+            stored = archive.read(frame.offset, frame.stored)
+            if on_stored is not None:
+                on_stored(stored)
+            waiting.append(
+                (frame, pool.submit(_unpack, archive.name, index, frame, stored, compressed))
+            )
+            del stored
+            if len(waiting) + 1 >= frames_in_flight(workers):
                 yield _first(waiting)
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        while waiting:
+            yield _first(waiting)
+    finally:
+        for _, future in waiting:
+            future.cancel()
+        wait(future for _, future in waiting)  # a reader's memory must outlive their work
 
 
 def _first(waiting: deque[tuple[Frame, Future[Block]]]) -> tuple[Frame, Block]:

@@ -4,9 +4,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 DIGEST_BYTES = 32
+_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,64 +21,66 @@ class Frame:
 
 
 class FrameTable:
-    """Frames in order; offsets are sums, so they cannot disagree with the sizes."""
+    """Frames in order; offsets are sums, so they cannot disagree with the sizes.
+
+    One thread may append while others read the frames that `len` counts.
+    """
 
     def __init__(self) -> None:
-        self._raw = array("Q")
-        self._stored = array("Q")
+        self._starts = array("Q", [0])
+        self._offsets = array("Q", [0])
         self._digests = bytearray()
-        self._starts: array[int] | None = None
-        self._offsets: array[int] | None = None
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._raw)
+        return self._count
 
     def append(self, raw: int, stored: int, digest: bytes) -> None:
         """Add the next frame. Raises ValueError for sizes or digests that cannot be."""
         if raw <= 0 or stored <= 0 or len(digest) != DIGEST_BYTES:
             raise ValueError("not a frame")
-        self._raw.append(raw)
-        self._stored.append(stored)
+        if self._starts[-1] + raw > _MOST or self._offsets[-1] + stored > _MOST:
+            raise ValueError("more bytes than a file can have")
+        self._starts.append(self._starts[-1] + raw)
+        self._offsets.append(self._offsets[-1] + stored)
         self._digests += digest
-        self._starts = self._offsets = None
+        self._count += 1
 
     def truncate(self, count: int) -> None:
         """Forget the frames after the first `count`."""
-        del self._raw[count:], self._stored[count:], self._digests[count * DIGEST_BYTES :]
-        self._starts = self._offsets = None
+        self._count = count
+        del self._starts[count + 1 :], self._offsets[count + 1 :]
+        del self._digests[count * DIGEST_BYTES :]
 
     @property
     def raw_bytes(self) -> int:
         """Length of the uncompressed stream."""
-        return sum(self._raw)
+        return self._starts[self._count]
 
     @property
     def stored_bytes(self) -> int:
         """Length of the archive."""
-        return sum(self._stored)
+        return self._offsets[self._count]
 
     @property
     def largest_stored(self) -> int:
         """Stored bytes of the largest frame, 0 without frames."""
-        return max(self._stored, default=0)
+        return max((stored for _, stored, _ in self.rows()), default=0)
 
     def rows(self) -> Iterator[tuple[int, int, bytes]]:
         """(raw, stored, digest) of each frame."""
-        for index, (raw, stored) in enumerate(zip(self._raw, self._stored, strict=True)):
-            yield (
-                raw,
-                stored,
-                bytes(self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]),
-            )
+        for index in range(self._count):
+            frame = self.frame(index)
+            yield frame.raw, frame.stored, frame.digest
 
     def frame(self, index: int) -> Frame:
         """The frame with this index."""
-        starts, offsets = self._sums()
+        start, offset = self._starts[index], self._offsets[index]
         return Frame(
-            offset=offsets[index],
-            stored=self._stored[index],
-            start=starts[index],
-            raw=self._raw[index],
+            offset=offset,
+            stored=self._offsets[index + 1] - offset,
+            start=start,
+            raw=self._starts[index + 1] - start,
             digest=bytes(self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]),
         )
 
@@ -86,12 +88,9 @@ class FrameTable:
         """Indices of the frames that hold the stream's bytes from `start` up to `end`."""
         if end <= start:
             return range(0)
-        starts, _ = self._sums()
-        return range(bisect_right(starts, start) - 1, bisect_right(starts, end - 1))
+        last = bisect_right(self._starts, end - 1, hi=self._count)
+        return range(bisect_right(self._starts, start, hi=self._count) - 1, last)
 
-    def _sums(self) -> tuple["array[int]", "array[int]"]:
-        if self._starts is None or self._offsets is None:
-            self._starts = array("Q", accumulate(self._raw, initial=0))
-            self._offsets = array("Q", accumulate(self._stored, initial=0))
-            del self._starts[-1], self._offsets[-1]
-        return self._starts, self._offsets
+    def stored_up_to(self, offset: int) -> int:
+        """How many frames lie wholly before this offset of the archive."""
+        return bisect_right(self._offsets, offset, hi=self._count + 1) - 1

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -32,12 +33,23 @@ class _Job:
 class FrameWriter:
     """Takes filled buffers, gives them back empty; memory is bounded by the number of buffers.
 
+    `before_rewind` is told how many frames stay, before the others are taken back.
+
     One reader thread (the caller), `workers` compressing threads, one writing thread. A failure of any
     of them is raised by the caller's next call, unchanged.
     """
 
-    def __init__(self, output: Output, rate: CompressionRate, workers: int) -> None:
-        self.frames = FrameTable()
+    def __init__(
+        self,
+        output: Output,
+        frames: FrameTable,
+        rate: CompressionRate,
+        workers: int,
+        *,
+        before_rewind: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.frames = frames
+        self._before_rewind = before_rewind
         self.position = 0
         self._output = output
         self._compressor = Compressor(rate)
@@ -57,9 +69,9 @@ class FrameWriter:
         if self._failure is not None:
             self._free.put(buffer)
             raise self._failure
-        missing = size + _SPARE_BYTES - len(buffer)
-        if missing > 0:
-            buffer.extend(bytes(missing))
+        if len(buffer) < size + _SPARE_BYTES:
+            # not made longer: the writing thread may still hold a view of it, which forbids that
+            buffer = bytearray(size + _SPARE_BYTES)
         return buffer
 
     def give_back(self, buffer: bytearray) -> None:
@@ -83,6 +95,7 @@ class FrameWriter:
     def rewind(self, mark: StreamMark) -> None:
         """Forget everything submitted after the mark."""
         self._drain()
+        self._before_rewind(mark.frames)
         self._output.rewind(mark.output)
         self.frames.truncate(mark.frames)
         self.position = mark.position

@@ -24,6 +24,16 @@ CHECKSUMS = "SHA256SUMS"
 FORMAT = "backup4d-set"
 VERSION = 1
 _LINE_LIMIT = 64 << 20
+# what reading values of an unexpected form may raise
+_NOT_AS_WRITTEN = (
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,7 @@ def read_manifest(folder: Path) -> Manifest:
                 for row, table in zip(values["archives"], tables, strict=True)
             )
             facts = _facts_from_json(values["set"])
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except _NOT_AS_WRITTEN as error:
             raise _damaged(folder, error) from error
     return Manifest(folder, facts, values["settings"], archives)
 
@@ -150,7 +160,7 @@ def read_set_facts(folder: Path) -> SetFacts:
         values = _head(lines, folder)
     try:
         return _facts_from_json(values["set"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _NOT_AS_WRITTEN as error:
         raise _damaged(folder, error) from error
 
 
@@ -168,7 +178,7 @@ def iterate_members(folder: Path) -> Iterator[Member]:
             if line:
                 try:
                     yield member_from_json(json.loads(line.rstrip(b",")))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                except _NOT_AS_WRITTEN as error:
                     raise _damaged(folder, error) from error
     raise _damaged(folder, ValueError("it ends too early"))
 

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+_MOST_BYTES = 2**63 - 1
+_MOST_ID = 2**32 - 1
+_MOST_TIME_NS = (2**63 - 1) * 10**9
+
 
 class Kind(Enum):
     """What a member is."""
@@ -73,10 +77,27 @@ def _encode_name(key: str, name: bytes) -> dict[str, str]:
 
 def _decode_name(key: str, row: dict[str, Any]) -> bytes | None:
     if key in row:
-        return str(row[key]).encode("utf-8")
-    if f"{key}_base64" in row:
-        return base64.b64decode(row[f"{key}_base64"], validate=True)
-    return None
+        name = _text(row[key]).encode("utf-8")
+    elif f"{key}_base64" in row:
+        name = base64.b64decode(_text(row[f"{key}_base64"]), validate=True)
+    else:
+        return None
+    if b"\0" in name:
+        raise ValueError("a name with a zero byte")
+    return name
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not a text: {value!r}")
+    return value
+
+
+def _number(value: object, *, most: int = _MOST_BYTES, least: int = 0) -> int:
+    """A whole number that a file system could have given; a damaged manifest must not send us counting for ever."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"not a number that can be: {value!r}")
+    return value
 
 
 def member_to_json(member: Member) -> dict[str, Any]:
@@ -108,20 +129,24 @@ def member_from_json(row: dict[str, Any]) -> Member:
     if path is None:
         raise KeyError("path")
     extents = row.get("extents")
+    digest = row.get("blake3")
+    kind = Kind(row["type"])
+    if kind is Kind.FILE and digest is None:
+        raise KeyError("blake3")
     return Member(
         path=path,
-        kind=Kind(row["type"]),
+        kind=kind,
         role=Role(row["role"]),
-        size=int(row["size"]),
+        size=_number(row["size"]),
         attributes=Attributes(
-            mode=int(row["mode"], 8),
-            uid=int(row["uid"]),
-            gid=int(row["gid"]),
-            mtime_ns=int(row["mtime_ns"]),
+            mode=_number(int(row["mode"], 8), most=0o7777),
+            uid=_number(row["uid"], most=_MOST_ID),
+            gid=_number(row["gid"], most=_MOST_ID),
+            mtime_ns=_number(row["mtime_ns"], least=-_MOST_TIME_NS, most=_MOST_TIME_NS),
         ),
-        header=int(row["header"]),
-        data=int(row["data"]),
-        digest=row.get("blake3"),
+        header=_number(row["header"]),
+        data=_number(row["data"]),
+        digest=None if digest is None else _text(digest),
         link=_decode_name("link", row),
-        extents=None if extents is None else tuple((int(o), int(n)) for o, n in extents),
+        extents=None if extents is None else tuple((_number(o), _number(n)) for o, n in extents),
     )

@@ -4,6 +4,7 @@ import hashlib
 import os
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,17 +39,27 @@ def archive_name(base: str, number: int, suffix: str, segment: int | None) -> st
 
 
 class Output:
-    """Append-only bytes, cut into segments when asked; every method raises OSError as the system gives it."""
+    """Append-only bytes, cut into segments when asked; every method raises OSError as the system gives it.
+
+    `on_durable` is told, from another thread, up to which byte an archive in one file is on the disk.
+    """
 
     def __init__(
-        self, folder: Path, base: str, number: int, suffix: str, *, segment_bytes: int | None
+        self,
+        folder: Path,
+        base: str,
+        number: int,
+        suffix: str,
+        *,
+        segment_bytes: int | None,
+        on_durable: Callable[[int], None],
     ) -> None:
         self._folder = folder
         self._name = (base, number, suffix)
         self._segment_bytes = segment_bytes
         self._segment = 0
         self._done: list[StoredFile] = []
-        self._flusher = Flusher()
+        self._flusher = Flusher(on_durable if segment_bytes is None else lambda _: None)
         self._unflushed = 0
         self._descriptor = self._open()
 
@@ -69,7 +80,7 @@ class Output:
             self._unflushed += count
             rest = rest[count:]
         if self._unflushed >= _FLUSH_BYTES:
-            self._flusher.flush(self._descriptor)
+            self._flusher.flush(self._descriptor, self._written)
             self._unflushed = 0
 
     def mark(self) -> OutputMark:
@@ -141,16 +152,17 @@ class Flusher:
     reports it once and then forgets the lost pages.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_durable: Callable[[int], None]) -> None:
+        self._on_durable = on_durable
         self._failure: OSError | None = None
-        self._jobs: queue.Queue[int | None] = queue.Queue()
+        self._jobs: queue.Queue[tuple[int, int] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="flusher", daemon=True)
         self._thread.start()
 
-    def flush(self, descriptor: int) -> None:
-        """Start writing back; returns at once."""
+    def flush(self, descriptor: int, written: int) -> None:
+        """Start writing back the first `written` bytes; returns at once."""
         self._raise_failure()
-        self._jobs.put(descriptor)
+        self._jobs.put((descriptor, written))
 
     def wait(self) -> None:
         """Return when everything asked for is done."""
@@ -173,12 +185,14 @@ class Flusher:
             raise self._failure
 
     def _work(self) -> None:
-        while (descriptor := self._jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None:
+            descriptor, written = job
             try:
                 os.fdatasync(descriptor)
                 # clean pages are dropped: the host's cache is for the application, and the check that
                 # follows must read the disk
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                self._on_durable(written)
             except OSError as error:
                 self._failure = error
             finally:

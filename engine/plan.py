@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def walk_sources(
     Sets and other files of the destination itself are given to `left_out`.
 
     The folders of the package that lead to a root come first, so that their modes and times return.
-    `problem` is told what cannot be read below a root; a root that vanished raises OSError.
+    `problem` is told what cannot be read in an attachment; data or structure raise SourceError.
     """
     taken = {root.path for root in sources.roots}
     skip = _skip_rule(taken, destination.stat(), left_out)
@@ -226,10 +227,19 @@ def walk_sources(
         for found in _leading_folders(root, leading):
             if found.path not in taken:
                 yield root, found
-        prefix = b"" if root.path == b"." else root.path
-        for found in walk(os.fsencode(root.source), prefix, skip=skip, problem=problem):
-            if found.path:
-                yield root, found
+        try:
+            yield from _below_root(root, skip, problem)
+        except OSError as error:
+            if root.role is not Role.ATTACHMENT:
+                raise SourceError(f"{root.source} cannot be read: {error.strerror}") from error
+            problem(root.path, error)
+
+
+def _below_root(root: Root, skip: Skip, problem: Problem) -> Iterator[tuple[Root, Found]]:
+    prefix = b"" if root.path == b"." else root.path
+    for found in walk(os.fsencode(root.source), prefix, skip=skip, problem=problem):
+        if found.path:
+            yield root, found
 
 
 def _skip_rule(
@@ -265,7 +275,10 @@ def _leading_folders(root: Root, done: set[bytes]) -> Iterator[Found]:
 
 def measure_content(sources: Sources, destination: Path) -> int:
     """Bytes of content to save, for the estimate and the progress; unreadable parts count as nothing."""
-    total = 0 if sources.log is None else sources.log.stat().st_size
+    total = 0
+    if sources.log is not None:
+        with suppress(OSError):  # renewed at this moment; the reading will say more
+            total = sources.log.stat().st_size
     for _, found in walk_sources(sources, destination, problem=lambda *_: None):
         if stat.S_ISREG(found.facts.st_mode):
             total += min(found.facts.st_size, found.facts.st_blocks * 512 + 4096)

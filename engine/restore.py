@@ -11,10 +11,11 @@ from engine.codec import digest_zeros
 from engine.errors import DamagedError, NoRoomError, RestoreError
 from engine.files import fsync_folder, remove_tree, room
 from engine.framereader import Block, open_archive, read_blocks
-from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manifest
+from engine.manifest import ArchiveFacts, Manifest, read_manifest
 from engine.member import Kind, Member, content_extents
 from engine.progress import Progress, Report
 from engine.stop import StopRequest
+from engine.verify import check_manifest, members_of
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,6 +40,7 @@ def restore_set(
     of it remains. Raises RestoreError, DamagedError, MissingSetError, NoRoomError, StoppedError.
     """
     manifest = read_manifest(folder)
+    check_manifest(folder)
     building = _prepare(target, manifest)
     try:
         files = _Rebuild(building, report, manifest.facts.content_bytes, stop)
@@ -108,13 +110,11 @@ class _Rebuild:
 
     def restore_archive(self, manifest: Manifest, facts: ArchiveFacts, workers: int) -> None:
         """Bring back all members of one archive."""
-        wants_log = facts.role == "log"
         with open_archive(manifest.folder, facts) as archive:
             blocks = read_blocks(archive, range(len(facts.frames)), workers=workers)
             stream = _Stream(block for _, block in blocks)
-            for member in iterate_members(manifest.folder):
-                if (member.role.value == "log") == wants_log:
-                    self._restore(member, stream)
+            for member in members_of(manifest, facts):
+                self._restore(member, stream)
             stream.exhaust()
 
     def finish(self) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.archiver import Archiver, Patience, Vanished, store_file
+from engine.codec import frame_bytes, stored_limit
 from engine.content import Root, archive_path
-from engine.errors import Code, DamagedError, EngineError, SourceError, StoppedError
+from engine.errors import Code, DamagedError, SourceError, StoppedError
 from engine.files import fsync_folder
+from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
 from engine.host import Clock
 from engine.manifest import (
@@ -26,11 +28,11 @@ from engine.manifest import (
     write_manifest,
 )
 from engine.member import Role
-from engine.output import Output, StoredFile
+from engine.output import Output, StoredFile, archive_name
 from engine.plan import OF_DESTINATION, Sources, walk_sources
 from engine.progress import Progress, Report
+from engine.readback import ReadBack
 from engine.stop import StopRequest
-from engine.verify import read_back
 from engine.walk import Found
 from settings.layout import DatabaseLayout
 from settings.model import CompressionRate, Settings
@@ -70,12 +72,10 @@ def write_set(job: Job, around: Surroundings) -> SetFacts:
         seconds = job.settings.transactions.timeout.total_seconds()
         patience = Patience(around.clock, seconds)
         meter = _Meter(around.report, job.total_bytes)
-        main, archiver = _write_main(job, spool, patience, meter, around.stop)
+        main, archiver = _write_main(job, spool, patience, meter, around)
         archives = [main]
         if job.sources.log is not None:
-            archives.append(_write_log(job, job.sources.log, spool, around.stop))
-        if job.settings.check_archive:
-            _check(job, archives, around)
+            archives.append(_write_log(job, job.sources.log, spool, around))
         facts = _final_facts(job, tuple(archives), archiver, spool.count, around.clock)
         spool_file.seek(0)
         _write_papers(job, facts, tuple(archives), spool_file)
@@ -98,35 +98,49 @@ class _Meter:
 
 @contextmanager
 def _frames(
-    job: Job, number: int, suffix: str, stream: str, role: str
+    job: Job, number: int, suffix: str, kind: tuple[str, str], around: Surroundings
 ) -> Iterator[tuple[FrameWriter, list[ArchiveFacts]]]:
-    """A frame writer for one archive; when left well, its facts are in the list."""
+    """A frame writer for one archive, `kind` its (role, stream); when left well, its facts are in the list."""
     rate = job.settings.compression
     packed = rate is not CompressionRate.NONE
+    compression = "zstd" if packed else "none"
+    name = (job.facts.base, number, f"{suffix}.zst" if packed else suffix)
+    table = FrameTable()
+    check = ReadBack(job.staging, table, workers=job.workers, stop=around.stop)
     output = Output(
-        job.staging,
-        job.facts.base,
-        number,
-        f"{suffix}.zst" if packed else suffix,
-        segment_bytes=job.settings.segment_bytes,
+        job.staging, *name, segment_bytes=job.settings.segment_bytes, on_durable=check.durable
     )
-    frames = FrameWriter(output, rate, job.workers)
+    frames = FrameWriter(output, table, rate, job.workers, before_rewind=check.rewind)
+    if job.settings.check_archive and job.settings.segment_bytes is None:
+        largest = stored_limit(frame_bytes(job.total_bytes))
+        check.follow(archive_name(*name, None), compression, largest)
     result: list[ArchiveFacts] = []
     try:
         yield frames, result
         files = frames.finish()
     except BaseException:
+        check.abandon()
         frames.abandon()
         raise
-    compression = "zstd" if packed else "none"
-    result.append(ArchiveFacts(role, stream, compression, files, frames.frames))
+    result.append(ArchiveFacts(*kind, compression, files, table))
+    if job.settings.check_archive:
+        _check(check, result[0], around.report)
+
+
+def _check(check: ReadBack, facts: ArchiveFacts, report: Report) -> None:
+    try:
+        check.finish(facts, report)
+    except DamagedError as error:
+        if facts.role == "log":
+            raise DamagedError(str(error), code=Code.LOG_ARCHIVE_DAMAGED) from error
+        raise
 
 
 def _write_main(
-    job: Job, spool: MemberSpool, patience: Patience, meter: _Meter, stop: StopRequest
+    job: Job, spool: MemberSpool, patience: Patience, meter: _Meter, around: Surroundings
 ) -> tuple[ArchiveFacts, Archiver]:
-    with _frames(job, job.facts.number, ".tar", "tar", "main") as (frames, result):
-        archiver = Archiver(frames, spool, patience, stop=stop, watcher=meter)
+    with _frames(job, job.facts.number, ".tar", ("main", "tar"), around) as (frames, result):
+        archiver = Archiver(frames, spool, patience, stop=around.stop, watcher=meter)
         unreadable: list[tuple[bytes, OSError]] = []
         walked = walk_sources(
             job.sources,
@@ -170,7 +184,7 @@ def _judge(unreadable: list[tuple[bytes, OSError]], root: Root, archiver: Archiv
         archiver.skipped.append((os.fsdecode(path), f"cannot be read: {error.strerror}"))
 
 
-def _write_log(job: Job, log: Path, spool: MemberSpool, stop: StopRequest) -> ArchiveFacts:
+def _write_log(job: Job, log: Path, spool: MemberSpool, around: Surroundings) -> ArchiveFacts:
     """The log is numbered one below its set: it holds what happened after the backup before (spec 3.4)."""
     number = job.facts.number - 1
     try:
@@ -180,28 +194,12 @@ def _write_log(job: Job, log: Path, spool: MemberSpool, stop: StopRequest) -> Ar
             f"the log {log} cannot be read: {error.strerror}", code=Code.LOG_BACKUP_FAILED
         ) from error
     try:
-        with _frames(job, number, log.suffix, "file", "log") as (frames, result):
+        with _frames(job, number, log.suffix, ("log", "file"), around) as (frames, result):
             path = archive_path(log, job.layout)
-            spool.add(store_file(frames, descriptor, path, stop=stop))
+            spool.add(store_file(frames, descriptor, path, stop=around.stop))
     finally:
         os.close(descriptor)
     return result[0]
-
-
-def _check(job: Job, archives: list[ArchiveFacts], around: Surroundings) -> None:
-    for archive in archives:
-        try:
-            read_back(
-                job.staging,
-                archive,
-                workers=job.workers,
-                stop=around.stop,
-                report=around.report,
-            )
-        except EngineError as error:
-            if isinstance(error, DamagedError) and archive.role == "log":
-                raise DamagedError(str(error), code=Code.LOG_ARCHIVE_DAMAGED) from error
-            raise
 
 
 def _final_facts(

@@ -2,14 +2,32 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from blake3 import blake3
 
 from engine.codec import digest_zeros
 from engine.errors import DamagedError
 from engine.member import Kind, Member, content_extents
-from engine.tarstream import member_header
+from engine.tarstream import END, member_header, padding
+
+
+def in_place(members: Iterable[Member], *, is_tar: bool, stream_bytes: int) -> Iterator[Member]:
+    """The members, as long as each lies right behind the one before and together they fill the stream.
+
+    A manifest that tells less than the archive holds is damaged as well. Raises DamagedError.
+    """
+    expected = 0
+    for member in members:
+        stored = sum(length for _, length in content_extents(member))
+        if member.header != expected or member.data < member.header:
+            raise DamagedError(
+                f"the manifest does not say what lies at byte {expected} of the stream"
+            )
+        expected = member.data + stored + (padding(stored) if is_tar else 0)
+        yield member
+    if expected + (len(END) if is_tar else 0) != stream_bytes:
+        raise DamagedError(f"the manifest does not say what lies at byte {expected} of the stream")
 
 
 class StreamChecker:
@@ -33,6 +51,7 @@ class StreamChecker:
 
     def finish(self) -> None:
         """The stream is over. Raises DamagedError when a member was not reached."""
+        self.feed(b"")  # an empty log has no frame at all
         if self._current is not None:
             raise DamagedError(f"the archive ends before {self._current.name}")
 

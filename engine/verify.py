@@ -20,7 +20,7 @@ from engine.manifest import (
 from engine.member import Member
 from engine.progress import Progress, Report
 from engine.stop import StopRequest
-from engine.streamcheck import StreamChecker
+from engine.streamcheck import StreamChecker, in_place
 
 _CHECKSUMS_LIMIT = 4 << 20
 
@@ -40,21 +40,6 @@ class Verdict:
     def good(self) -> bool:
         """Whether the set is whole."""
         return not self.damage
-
-
-def read_back(
-    folder: Path, facts: ArchiveFacts, *, workers: int, stop: StopRequest, report: Report
-) -> None:
-    """Read an archive just written from the disk and compare every block with what the sources gave.
-
-    Raises DamagedError or MissingSetError.
-    """
-    total, done = facts.frames.raw_bytes, 0
-    with open_archive(folder, facts, past_cache=workers) as archive:
-        for frame, _ in read_blocks(archive, range(len(facts.frames)), workers=workers):
-            stop.check()
-            done += frame.raw
-            report(Progress("checking", done, total))
 
 
 def verify_set(folder: Path, *, workers: int, stop: StopRequest, report: Report) -> Verdict:
@@ -92,7 +77,7 @@ def _checksums(folder: Path, damage: list[str]) -> dict[str, str]:
     """SHA256SUMS as name to digest; what is wrong with it or with the manifest goes into `damage`."""
     try:
         text = read_regular(folder / CHECKSUMS, _CHECKSUMS_LIMIT)
-        lines = text.decode("utf-8", "surrogateescape").splitlines()
+        lines = text.decode("utf-8", "surrogateescape").split("\n")
         sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
         with (folder / MANIFEST).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -117,8 +102,7 @@ def _verify_archive(
         if sums and sums.get(file.name) != file.sha256:
             raise DamagedError(f"{CHECKSUMS} and {MANIFEST} disagree about {file.name}")
     hasher = _FileHasher(facts)
-    members = _members_of(manifest, facts.role)
-    checker = StreamChecker(members, is_tar=facts.stream == "tar")
+    checker = StreamChecker(members_of(manifest, facts), is_tar=facts.stream == "tar")
     total, done = facts.frames.raw_bytes, 0
     with open_archive(manifest.folder, facts, past_cache=workers) as archive:
         for frame, block in _all_blocks(archive, hasher, workers):
@@ -137,13 +121,26 @@ def _all_blocks(
     return read_blocks(archive, indices, workers=workers, on_stored=hasher.update)
 
 
-def _members_of(manifest: Manifest, role: str) -> Iterator[Member]:
-    wants_log = role == "log"
-    return (
+def members_of(manifest: Manifest, facts: ArchiveFacts) -> Iterator[Member]:
+    """The members of one archive. Raises DamagedError when they do not fill it."""
+    wants_log = facts.role == "log"
+    members = (
         member
         for member in iterate_members(manifest.folder)
         if (member.role.value == "log") == wants_log
     )
+    return in_place(members, is_tar=facts.stream == "tar", stream_bytes=facts.frames.raw_bytes)
+
+
+def check_manifest(folder: Path) -> None:
+    """Raises DamagedError when the manifest is not the one that SHA256SUMS was made for."""
+    damage: list[str] = []
+    _checksums(folder, damage)
+    if damage:
+        raise DamagedError(
+            "; ".join(damage),
+            hint="unpack the archive with zstd and tar; it has checksums of its own",
+        )
 
 
 class _FileHasher:

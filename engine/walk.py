@@ -50,9 +50,8 @@ def walk(source: bytes, path: bytes, *, skip: Skip, problem: Problem) -> Iterato
         if stat.S_ISDIR(facts.st_mode):
             inner = os.open(name or b".", _FOLDER, dir_fd=current)
             os.close(current)
-            current = inner
-            yield from _below(_Cursor(current), path, skip, problem)
-            current = -1
+            current = -1  # from here on the cursor owns the descriptor and closes it
+            yield from _below(_Cursor(inner), path, skip, problem)
     finally:
         if current >= 0:
             os.close(current)

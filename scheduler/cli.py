@@ -84,6 +84,9 @@ def main() -> None:
         code = _tell(str(error), "", 0, Exit.REFUSED, as_json=as_json)
     except BrokenPipeError:
         code = Exit.FAILED
+    except OSError as error:
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        code = _tell(what, "", 0, Exit.FAILED, as_json=as_json)
     except Exception:  # noqa: BLE001 - the boundary of the program
         _log.exception("this is a mistake in backup4d, please report it with these lines")
         code = Exit.FAILED

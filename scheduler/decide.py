@@ -18,11 +18,11 @@ from scheduler.known import (
     Running,
     Serving,
     attempts_allowed,
-    describe_schedule,
     local_words,
     retry_delay,
 )
 from scheduler.slots import MissedSlots, Slot, missed_slots, next_slot
+from settings.explain import describe_schedule
 from settings.model import (
     Daily,
     Hourly,

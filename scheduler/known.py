@@ -11,20 +11,13 @@ from zoneinfo import ZoneInfo
 from scheduler.slots import Slot, first_anchor
 from scheduler.wall import wall_at
 from settings.model import (
-    Daily,
-    Hourly,
-    Monthly,
-    Never,
     RetryAtNextSlot,
     RetryOnce,
     RetryPolicy,
     RetryUpTo,
     Schedule,
-    Unschedulable,
-    Weekly,
 )
 
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHORTEST_RETRY_DELAY = timedelta(seconds=1)
 
 
@@ -134,33 +127,10 @@ def retry_delay(retry: RetryPolicy) -> timedelta | None:
 # --- words ----------------------------------------------------------------------------------------
 
 
-def describe_schedule(schedule: Schedule) -> str:
-    """The schedule as a person would say it: "every 2 weeks on Monday at 08:00"."""
-    match schedule:
-        case Never():
-            return "never"
-        case Unschedulable(why):
-            return f"not scheduled: {why}"
-        case Hourly(every, starting_at):
-            return f"{_every(every, 'hour')} from {_clock(starting_at)}"
-        case Daily(every, at):
-            return f"{_every(every, 'day')} at {_clock(at)}"
-        case Weekly(every, days):
-            hours = (f"{_WEEKDAYS[weekday]} at {_clock(at)}" for weekday, at in days)
-            return f"{_every(every, 'week')} on {', '.join(hours)}"
-        case Monthly(every, day, at):
-            return f"{_every(every, 'month')} on day {day} at {_clock(at)}"
-    assert_never(schedule)
-
-
 def local_words(at: datetime, zone: ZoneInfo) -> str:
     """The instant as local time, to the minute; to the second when it is not a whole minute."""
     wall = wall_at(at, zone)
     return f"{wall:%Y-%m-%d} {_clock(wall.time())}"
-
-
-def _every(count: int, unit: str) -> str:
-    return f"every {unit}" if count == 1 else f"every {count} {unit}s"
 
 
 def _clock(at: time) -> str:

@@ -12,11 +12,11 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The service is up."""
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
     def alive(self, status: str) -> None:
         """The heartbeat, which also feeds systemd's watchdog."""
-        self._send(f"WATCHDOG=1\nSTATUS={status}")
+        self._send(f"WATCHDOG=1\nSTATUS={_one_line(status)}")
 
     def stopping(self) -> None:
         """The service ends."""
@@ -31,4 +31,9 @@ class Notifier:
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
         ):
             sender.settimeout(1)
-            sender.sendto(message.replace("\n\n", "\n").encode(), address)
+            sender.sendto(message.encode("utf-8", "backslashreplace"), address)
+
+
+def _one_line(text: str) -> str:
+    """A line of its own would be a variable of the protocol, and the text may quote a settings file."""
+    return " ".join(text.split())

@@ -121,9 +121,7 @@ class Served:
         try:
             state = load_state(file)
         except StateError as error:
-            aside = set_aside(file, now)
-            _log.error("%s: state set aside as %s: %s", self.name, aside, error)
-            self._journal("Settings", (f"State set aside : {aside} ({error})",), now)
+            self._set_state_aside(file, error, now)
         if state is None:
             settings = reading.settings
             known = watch(settings.schedule, settings.retry, self._host.zone, now)
@@ -133,6 +131,14 @@ class Served:
             state,
             known=after_restart(self._from_sets(state.known, reading, restarted=True), now),
         )
+
+    def _set_state_aside(self, file: Path, error: StateError, now: datetime) -> None:
+        try:
+            words = f"State set aside : {set_aside(file, now)} ({error})"
+        except OSError as cause:
+            words = f"State not usable : {file} ({error}); it could not be set aside: {cause.strerror}"
+        _log.error("%s: %s", self.name, words)
+        self._journal("Settings", (words, "It is rebuilt from the sets"), now)
 
     def _from_sets(self, known: Known, reading: Reading, *, restarted: bool) -> Known:
         """What the sets prove: a slot whose set was published is served, whatever the state says."""
@@ -163,11 +169,12 @@ class Served:
             return
         lock = layout.package / "Logs" / DATABASE_LOCK
         try:
-            holder, number = current_holder(lock), read_memory(lock).get("number")
+            holder, remembered = current_holder(lock), read_memory(lock).get("number")
         except OSError:
             return
+        number = remembered if isinstance(remembered, int) else 0  # 0: no backup succeeded yet
         succeeded = self._number_seen is not None and number != self._number_seen
-        self._number_seen = number if isinstance(number, int) else 0
+        self._number_seen = number
         if succeeded:
             self._apply(after_success(known, now), now)
         elif holder is not None and known.running is None:
@@ -272,6 +279,8 @@ class Served:
         package = self._entry.package if self.layout is None else self.layout.package
         recorder = Recorder(package, self.name, self._host.zone)
         try:
+            # the first entry of a database may come before its first backup
+            (package / "Logs").mkdir(exist_ok=True)
             recorder.journal(simple_entry(title, lines, Times(None, now, now, self._host.zone)))
         except OSError as error:
             _log.error("%s: the Backup journal could not be written: %s", self.name, error.strerror)

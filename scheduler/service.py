@@ -84,8 +84,7 @@ class Service:
         now = self._clock.now()
         wakes: list[datetime] = []
         for database in self._databases:
-            database.refresh(now)
-            decision = database.decide(now)
+            decision = self._look_at(database, now)
             match decision:
                 case Run():
                     database.begin(decision, now)
@@ -103,6 +102,17 @@ class Service:
         )
         timer.wake_at(min(wakes, default=None))
         self._notifier.alive(self._summary())
+
+    def _look_at(self, database: Served, now: datetime) -> Decision | None:
+        try:
+            database.refresh(now)
+            return database.decide(now)
+        except Exception as error:  # noqa: BLE001 - the boundary of one database: all others are served
+            problem = f"this is a mistake in backup4d, please report it: {error!r}"
+            if problem != database.problem:
+                _log.exception("%s: %s", database.name, problem)
+            database.problem = problem
+            return None
 
     # --- runs
 

@@ -7,6 +7,7 @@ from the sets themselves (service.py).
 import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -33,6 +34,8 @@ from settings.model import (
 FORMAT = "backup4d-state"
 VERSION = 1
 _LIMIT = 1 << 20
+# no clock shows a year outside of these, and no arithmetic on what lies within leaves what dates can hold
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,17 @@ class StateError(Exception):
 def state_file(folder: Path, data_file: Path) -> Path:
     """The state file of a database."""
     tag = hashlib.sha256(os.fsencode(data_file)).hexdigest()[:16]
-    return folder / f"{data_file.stem[:60]}-{tag}.json"
+    return folder / f"{data_file.stem[:40]}-{tag}.json"  # four bytes a letter, 255 in all
 
 
 def load_state(file: Path) -> State | None:
-    """Read a state; None when there is none. Raises StateError, OSError."""
+    """Read a state; None when there is none. Raises StateError."""
     try:
         data = read_regular(file, _LIMIT)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StateError(f"it cannot be read: {error.strerror}") from error
     try:
         row = json.loads(data)
         if row["format"] != FORMAT or not isinstance(row["version"], int):
@@ -82,6 +87,7 @@ def load_state(file: Path) -> State | None:
         KeyError,
         TypeError,
         AttributeError,
+        OSError,  # a zone that names a folder of the zone database
         RecursionError,
         OverflowError,
     ) as error:
@@ -136,7 +142,7 @@ def _state_from(row: dict[str, Any]) -> State:
         schedule=_schedule_from(row["schedule"]),
         retry=_retry_from(row["retry"]),
         zone=ZoneInfo(str(row["zone"])),
-        anchor=date.fromisoformat(row["anchor"]),
+        anchor=_anchor(row["anchor"]),
         answered_until=_instant(row["answered_until"]),
         trouble=_trouble_from(row["trouble"]),
         running=_running_from(row["running"]),
@@ -151,7 +157,32 @@ def _instant(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"an instant without a zone: {text}")
+    _within(instant.year, _FIRST_YEAR, _LAST_YEAR)
     return instant
+
+
+def _anchor(text: str) -> date:
+    anchor = date.fromisoformat(text)
+    _within(anchor.year, _FIRST_YEAR, _LAST_YEAR)
+    return anchor
+
+
+def _clock(text: str) -> time:
+    clock = time.fromisoformat(text)
+    if clock.tzinfo is not None:
+        raise ValueError(f"a wall clock with a zone: {text}")
+    return clock
+
+
+def _within(value: object, least: int, most: int) -> int:
+    number = int(str(value))
+    if not least <= number <= most:
+        raise ValueError(f"{number} is not between {least} and {most}")
+    return number
+
+
+def _every(value: object) -> int:
+    return _within(value, 1, sys.maxsize)
 
 
 def _schedule_to(schedule: Schedule) -> dict[str, Any]:
@@ -178,14 +209,14 @@ def _schedule_from(row: dict[str, Any]) -> Schedule:
         case "Unschedulable":
             return Unschedulable(str(row["why"]))
         case "Hourly":
-            return Hourly(int(row["every"]), time.fromisoformat(row["at"]))
+            return Hourly(_within(row["every"], 1, 24), _clock(row["at"]))
         case "Daily":
-            return Daily(int(row["every"]), time.fromisoformat(row["at"]))
+            return Daily(_every(row["every"]), _clock(row["at"]))
         case "Weekly":
-            days = tuple((int(day), time.fromisoformat(at)) for day, at in row["days"])
-            return Weekly(int(row["every"]), days)
+            days = tuple((_within(day, 0, 6), _clock(at)) for day, at in row["days"])
+            return Weekly(_every(row["every"]), days)
         case "Monthly":
-            return Monthly(int(row["every"]), int(row["day"]), time.fromisoformat(row["at"]))
+            return Monthly(_every(row["every"]), _within(row["day"], 1, 31), _clock(row["at"]))
         case other:
             raise ValueError(f"unknown rule {other!r}")
 
@@ -205,11 +236,18 @@ def _retry_from(row: dict[str, Any]) -> RetryPolicy:
         case "next slot":
             return RetryAtNextSlot()
         case "once":
-            return RetryOnce(timedelta(seconds=float(row["seconds"])))
+            return RetryOnce(_delay(row["seconds"]))
         case "up to":
-            return RetryUpTo(timedelta(seconds=float(row["seconds"])), int(row["attempts"]))
+            return RetryUpTo(_delay(row["seconds"]), _every(row["attempts"]))
         case other:
             raise ValueError(f"unknown policy {other!r}")
+
+
+def _delay(seconds: object) -> timedelta:
+    delay = timedelta(seconds=float(str(seconds)))
+    if delay < timedelta():
+        raise ValueError(f"a delay before its beginning: {delay}")
+    return delay
 
 
 def _slot_to(slot: Slot) -> dict[str, Any]:
@@ -276,6 +314,11 @@ def _running_to(running: Running | None) -> dict[str, Any] | None:
 def _running_from(row: dict[str, Any] | None) -> Running | None:
     if row is None:
         return None
-    if row["kind"] == "manual":
-        return Manual(_instant(row["began"]))
-    return Serving(_slot_from(row["slot"]), int(row["attempt"]), _instant(row["began"]))
+    match row["kind"]:
+        case "manual":
+            return Manual(_instant(row["began"]))
+        case "serving":
+            attempt = _every(row["attempt"])
+            return Serving(_slot_from(row["slot"]), attempt, _instant(row["began"]))
+        case other:
+            raise ValueError(f"unknown run {other!r}")

@@ -223,6 +223,7 @@ def facts_of(number: int, **changes: Any) -> SetFacts:
         members=3,
         missing=(),
         skipped=(),
+        left_out=(),
         attachments=("/srv/app/Data/data.4DIndx",),
         roots=(),
         files=(("main", f"{name}.tar.zst"), ("log", f"data[{number - 1:04d}].journal.zst")),

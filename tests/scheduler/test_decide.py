@@ -24,13 +24,12 @@ from scheduler.known import (
     Failure,
     Halt,
     Known,
-    describe_schedule,
     retry_delay,
 )
+from settings.explain import describe_schedule
 from settings.model import (
     Daily,
     Hourly,
-    Monthly,
     Never,
     RetryAtNextSlot,
     RetryOnce,
@@ -38,7 +37,6 @@ from settings.model import (
     RetryUpTo,
     Schedule,
     Unschedulable,
-    Weekly,
 )
 from tests.scheduler.stories import (
     HOUR,
@@ -351,25 +349,6 @@ def test_a_stopped_backup_is_not_retried_and_its_slot_counts_as_served() -> None
 )
 def test_every_decision_says_why(known: Known, now: str, reason: str) -> None:
     assert decide(known, at(now)).reason == reason
-
-
-@pytest.mark.parametrize(
-    ("schedule", "words"),
-    [
-        (Never(), "never"),
-        (Unschedulable("no weekday is selected"), "not scheduled: no weekday is selected"),
-        (Hourly(1, time(0)), "every hour from 00:00"),
-        (Hourly(6, time(1, 30, 5)), "every 6 hours from 01:30:05"),
-        (Daily(2, time(2, 30)), "every 2 days at 02:30"),
-        (
-            Weekly(1, ((0, time(8)), (6, time(9)))),
-            "every week on Monday at 08:00, Sunday at 09:00",
-        ),
-        (Monthly(3, 31, time(0)), "every 3 months on day 31 at 00:00"),
-    ],
-)
-def test_a_schedule_in_words(schedule: Schedule, words: str) -> None:
-    assert describe_schedule(schedule) == words
 
 
 def test_with_retry_at_the_next_slot_there_is_no_delay() -> None:

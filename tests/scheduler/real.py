@@ -1,0 +1,141 @@
+"""The real service in a process of its own, as systemd starts it: its words, its children, its end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from scheduler.known import watch
+from scheduler.state import State, save_state, state_file
+from settings.reader import load_settings
+from tests.engine.stories import App, make_app
+from tests.scheduler.served_stories import AFTER_FAILURE, FREQUENCY, HOUR
+
+PATIENCE = 30.0
+PROGRAM = [sys.executable, "-P", "-m", "scheduler"]
+BIG = 160 << 20
+
+
+def clock_in(seconds: int) -> str:
+    """The wall clock of UTC so many seconds from now, as the settings write it."""
+    return f"{datetime.now(UTC) + timedelta(seconds=seconds):%H:%M:%S}"
+
+
+def application(folder: Path, changes: Mapping[str, str] | None = None, **how: bytes) -> App:
+    """An application whose nightly slot is half an hour away, with a retry after two seconds."""
+    values = {FREQUENCY: "Daily", HOUR: clock_in(1800), AFTER_FAILURE: "00:00:02"}
+    folder.mkdir(exist_ok=True)
+    return make_app(folder, values | dict(changes or {}), **how)
+
+
+def reschedule(app: App, hour: str) -> None:
+    app.configure({FREQUENCY: "Daily", HOUR: hour, AFTER_FAILURE: "00:00:02"})
+
+
+def make_big(app: App) -> None:
+    """A data file that takes seconds to save."""
+    part = os.urandom(8 << 20)
+    with app.data_file.open("wb") as stream:
+        for number in range(BIG // len(part)):
+            stream.write(part[number:] + part[:number])
+
+
+def owe(app: App, state_folder: Path, *, minutes: int = 30) -> None:
+    """Let a slot have passed while the service was away, so that a run is due when it starts."""
+    now = datetime.now(UTC)
+    reschedule(app, f"{now - timedelta(minutes=minutes):%H:%M:%S}")
+    settings = load_settings(app.layout.settings_file).settings
+    since = now - timedelta(minutes=minutes + 5)
+    known = watch(settings.schedule, settings.retry, ZoneInfo("UTC"), since)
+    save_state(state_file(state_folder, app.data_file), State(str(app.package), known))
+
+
+def wait_until(claim: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait for something to become true, looking often."""
+    end = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+@dataclass
+class Real:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    words: Path
+    marks: list[int] = field(default_factory=list)
+
+    def said(self) -> str:
+        return self.words.read_text("utf-8", "replace")
+
+    def wait_for(self, words: str, *, times: int = 1, seconds: float = PATIENCE) -> None:
+        def claim() -> bool:
+            return self.said().count(words) >= times or self.process.poll() is not None
+
+        wait_until(claim, f"never said {words!r} {times} times:\n{self.said()}", seconds)
+        assert self.said().count(words) >= times, self.said()
+
+    def children(self) -> list[int]:
+        """The processes of its runs."""
+        try:
+            task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            return [int(pid) for pid in task.read_text().split()]
+        except OSError:
+            return []
+
+    def wait_for_child(self) -> int:
+        wait_until(self.children, f"no run was started:\n{self.said()}")
+        return self.children()[0]
+
+    def stop(self, seconds: float = PATIENCE) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """What every process of these tests is given: the zone UTC, nothing of systemd."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "TZ": "UTC", "PYTHONWARNINGS": "error", **variables}
+
+
+@contextmanager
+def service(state_folder: Path, *apps: App, **variables: str) -> Iterator[Real]:
+    """The service on these applications; it is gone afterwards, whatever happens."""
+    words = state_folder.with_name(f"{state_folder.name} {time.monotonic_ns()}.log")
+    command = [*PROGRAM, "--state-folder", str(state_folder), "run"]
+    command += [str(app.package) for app in apps]
+    with words.open("wb") as stream:
+        process = subprocess.Popen(command, stderr=stream, env=environment(**variables))
+    real = Real(process, words)
+    try:
+        yield real
+    finally:
+        runs = real.children()
+        process.kill()
+        process.wait()
+        wait_until(lambda: not any(is_alive(pid) for pid in runs), "a run outlives its service")
+
+
+def saved_state(state_folder: Path, app: App) -> dict[str, object]:
+    row = json.loads(state_file(state_folder, app.data_file).read_text())
+    assert isinstance(row, dict)
+    return row

@@ -1,0 +1,187 @@
+"""Edited, broken, missing and returning settings of one served database."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scheduler.known import Owed
+from tests.scheduler.served_stories import HOUR, break_settings, nightly, reconfigure, watched
+from tests.scheduler.stories import at, brief
+
+
+def test_an_edit_is_taken_up_and_journaled_once(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+
+    reconfigure(story, {HOUR: "04:00:00"})
+
+    assert story.sees("10 18:00") == "wait 01-11 04:00"
+    assert story.sees("10 18:01") == "wait 01-11 04:00"
+    (entry,) = story.entries("Settings")
+    assert f"Settings taken up : {story.app.package / 'Settings' / 'backup.4DSettings'}" in entry
+
+
+def test_a_file_written_again_with_the_same_bytes_is_no_edit(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+
+    reconfigure(story, {})
+    story.look("10 18:00")
+
+    assert story.app.journal() == ""
+
+
+def test_the_edited_schedule_is_remembered_across_a_restart(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    reconfigure(story, {HOUR: "04:00:00"})
+    story.look("10 18:00")
+
+    assert story.restart().sees("10 18:01") == "wait 01-11 04:00"
+    assert len(story.entries("Settings")) == 1
+
+
+def test_a_slot_due_at_the_edit_is_served_still(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    reconfigure(story, {HOUR: "04:00:00"})
+
+    story.served.refresh(story_now := at("11 02:30:05"))
+
+    assert isinstance(story.known.trouble, Owed)
+    decision = story.served.decide(story_now)
+    assert decision is not None
+    assert brief(decision) == "run 01-11 02:30 attempt 1 missed 0"
+
+
+def test_turning_backups_off_ends_them(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+
+    reconfigure(story, {"Scheduler/Frequency": "Never"})
+
+    assert story.sees("10 18:00") == "wait -"
+
+
+# --- broken edits ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<Preferences4D><Backup>",
+        b"<!DOCTYPE x><Preferences4D/>",
+        bytes(range(256)) * 9,
+        b"<Preferences4D><Backup><Settings><Advanced><SetNumber><Value>many</Value></SetNumber>"
+        b"</Advanced></Settings></Backup></Preferences4D>",
+    ],
+    ids=["empty", "half", "doctype", "garbage", "refused"],
+)
+def test_a_broken_edit_keeps_the_last_good_settings(tmp_path: Path, content: bytes) -> None:
+    story = watched(tmp_path)
+
+    break_settings(story, content)
+
+    assert story.sees("10 18:00") == "wait 01-11 02:30"
+    assert story.served.problem is not None
+    assert brief(story.begins("11 02:30")) == "run 01-11 02:30 attempt 1 missed 0"
+
+
+def test_a_broken_edit_is_journaled_once_with_file_and_reason(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    file = break_settings(story)
+
+    for minute in range(5):
+        story.look(f"10 18:0{minute}")
+
+    (entry,) = story.entries("Settings")
+    assert "Settings refused; the last good settings stay in force" in entry
+    assert f"Reason : {file}" in entry
+
+
+def test_a_second_broken_edit_is_journaled_too(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    break_settings(story)
+    story.look("10 18:00")
+
+    break_settings(story, b"now it is not XML at all")
+    story.look("10 18:01")
+
+    assert len(story.entries("Settings")) == 2
+
+
+def test_the_good_edit_after_a_broken_one_is_taken_up(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    break_settings(story)
+    story.look("10 18:00")
+
+    reconfigure(story, {HOUR: "04:00:00"})
+
+    assert story.sees("10 18:01") == "wait 01-11 04:00"
+    assert story.served.problem is None
+
+
+def test_the_same_mistake_made_again_is_journaled_again(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    break_settings(story)
+    story.look("10 18:00")
+    reconfigure(story, {})
+    story.look("10 18:01")
+
+    break_settings(story)
+    story.look("10 18:02")
+
+    assert len(story.entries("Settings")) == 2
+
+
+def test_settings_broken_at_the_start_are_awaited(tmp_path: Path) -> None:
+    story = nightly(tmp_path)
+    break_settings(story)
+
+    assert story.sees("10 12:00") == "nothing known"
+    reconfigure(story, {})
+
+    assert story.sees("10 12:01") == "wait 01-11 02:30"
+
+
+def test_a_restart_under_a_broken_edit_takes_up_what_was_remembered_once_it_is_good(
+    tmp_path: Path,
+) -> None:
+    story = watched(tmp_path)
+    break_settings(story)
+    assert story.restart().sees("11 02:20") == "nothing known"
+
+    reconfigure(story, {})
+
+    assert story.sees("11 02:40") == "run 01-11 02:30 attempt 1 missed 1"
+
+
+# --- missing --------------------------------------------------------------------------------------
+
+
+def test_a_package_that_appears_later_is_served_from_then_on(tmp_path: Path) -> None:
+    story = nightly(tmp_path)
+    away = tmp_path / "on another disk"
+    story.app.package.rename(away)
+    assert story.sees("10 12:00") == "nothing known"
+
+    away.rename(story.app.package)
+
+    assert story.sees("10 12:01") == "wait 01-11 02:30"
+
+
+def test_nothing_is_created_where_a_package_is_missing(tmp_path: Path) -> None:
+    story = nightly(tmp_path)
+    shutil.rmtree(story.app.package)
+
+    story.look("10 12:00")
+
+    assert not story.app.package.exists()
+
+
+def test_a_settings_file_that_goes_away_leaves_the_last_good_settings_in_force(
+    tmp_path: Path,
+) -> None:
+    story = watched(tmp_path)
+    (story.app.package / "Settings" / "backup.4DSettings").unlink()
+
+    assert story.sees("10 18:00") == "wait 01-11 02:30"
+    assert story.served.problem is not None
+    assert len(story.entries("Settings")) == 1
