@@ -5,6 +5,7 @@ A copy is taken as whole only when size, times and identity were the same before
 when the reading began is kept.
 """
 
+import errno
 import os
 import stat
 from typing import Protocol
@@ -148,8 +149,11 @@ class Archiver:
             return
         descriptor = _open_source(found)
         try:
+            opened = os.fstat(descriptor)
+            if not stat.S_ISREG(opened.st_mode):
+                raise Vanished  # something else took its place since it was listed
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            if os.fstat(descriptor).st_size < FRAME_BYTES:
+            if opened.st_size < FRAME_BYTES:
                 self._add_small(found, role, descriptor)
             else:
                 self._add_large(found, role, descriptor)
@@ -160,13 +164,13 @@ class Archiver:
             ) from error
         finally:
             os.close(descriptor)
-        if found.facts.st_nlink > 1:
-            self._links[identity] = found.path
+        if opened.st_nlink > 1:
+            self._links[opened.st_dev, opened.st_ino] = found.path
 
     def _add_small(self, found: Found, role: Role, descriptor: int) -> None:
         while True:
+            before = self._settle(descriptor, found.path)
             began = self._patience.now()
-            before = self._settle(descriptor)
             content = _read_whole(descriptor, before.st_size)
             if content is not None and _still(before, os.fstat(descriptor), role):
                 break
@@ -204,9 +208,13 @@ class Archiver:
         try:
             mark = self._frames.mark()
             while True:
+                before = self._settle(descriptor, found.path)
                 began = self._patience.now()
-                before = self._settle(descriptor)
-                member = self._stream(found, role, descriptor, before)
+                try:
+                    member = self._stream(found, role, descriptor, before)
+                except _ReadError:
+                    self._frames.rewind(mark)  # the backup goes on when it is an attachment
+                    raise
                 if member is not None and _still(before, os.fstat(descriptor), role):
                     break
                 self._frames.rewind(mark)
@@ -254,26 +262,34 @@ class Archiver:
             self._stop.check()
             count = min(cut, end - offset)
             buffer = self._frames.buffer(cut)
-            block = memoryview(buffer)[:count]
-            if not _fill(descriptor, block, offset):
-                block.release()
-                self._frames.give_back(buffer)
+            whole = False
+            try:
+                with memoryview(buffer)[:count] as block:
+                    whole = _fill(descriptor, block, offset)
+                    if whole:
+                        digest.update(block)
+            finally:
+                if not whole:
+                    self._frames.give_back(buffer)
+            if not whole:
                 return False
-            digest.update(block)
-            block.release()
             tail = padding(length) if offset + count == end else 0
             buffer[count : count + tail] = bytes(tail)
             self._frames.submit(buffer, count + tail)
             self._watcher(count)
         return True
 
-    def _settle(self, descriptor: int) -> os.stat_result:
+    def _settle(self, descriptor: int, path: bytes) -> os.stat_result:
         """Facts of the file once its last change is old enough to be told from the next one."""
-        facts = os.fstat(descriptor)
-        if 0 <= self._patience.instant_ns() - facts.st_mtime_ns < _SETTLED_NS:
-            pause(_SETTLED_NS / 1e9)
+        while True:
+            self._stop.check()
+            began = self._patience.now()
             facts = os.fstat(descriptor)
-        return facts
+            changed_ns = max(facts.st_mtime_ns, facts.st_ctime_ns)
+            if not 0 <= self._patience.instant_ns() - changed_ns < _SETTLED_NS:
+                return facts
+            pause(_SETTLED_NS / 1e9)
+            self._patience.again(path, began)
 
     # --- the stream
 
@@ -327,8 +343,7 @@ def store_file(frames: FrameWriter, descriptor: int, path: bytes, *, stop: StopR
         count = min(cut, size - offset)
         buffer = frames.buffer(cut)
         with memoryview(buffer)[:count] as block:
-            if not _fill(descriptor, block, offset):
-                raise SourceNeverQuietError(f"{os.fsdecode(path)} became shorter while it was read")
+            _fill_log(descriptor, block, offset, path)
             digest.update(block)
         frames.submit(buffer, count)
     return Member(
@@ -414,10 +429,13 @@ def _extents(descriptor: int, facts: os.stat_result, cut: int) -> Extents | None
     while position < facts.st_size:
         try:
             data = os.lseek(descriptor, position, os.SEEK_DATA)
-        except OSError:  # ENXIO: nothing but a hole up to the end
-            break
+            hole = os.lseek(descriptor, data, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                return None  # where nobody can tell the holes, everything is read
+            break  # nothing but a hole up to the end, or the file became shorter
         start = max(data // cut * cut, position)
-        end = min(-(-os.lseek(descriptor, data, os.SEEK_HOLE) // cut) * cut, facts.st_size)
+        end = min(-(-hole // cut) * cut, facts.st_size)
         if extents and extents[-1][0] + extents[-1][1] == start:
             extents[-1] = (extents[-1][0], extents[-1][1] + end - start)
         else:

@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from engine.errors import DestinationError, EngineError, RefusedError
+from engine.errors import BusyError, DestinationError, EngineError, RefusedError
 from engine.files import destination_failure, fsync_folder, remove_tree
 from engine.history import highest_number, load_history
 from engine.host import keep_freed_memory
@@ -273,17 +273,16 @@ class _Run:
             }
             self._lock.remember(memory)
         notes = _not_done(settings)
-        with waiting_for(destination / DESTINATION_LOCK):
-            surplus = plan_rotation(self._inventory(destination).sets, settings.rotation)
-            with self._unharmed("the history could not be written"):
-                self._recorder.sets(
-                    destination,
-                    self._inventory(destination).sets,
-                    surplus,
-                    self._around.clock.now(),
-                )
-            with self._unharmed("the Backup journal could not be written"):
-                self._recorder.published(folder, facts, (*removed, *surplus), notes)
+        surplus: tuple[Removal, ...] = ()
+        gone: list[Removal] = []
+        lock = destination / DESTINATION_LOCK
+        with self._unharmed("the history could not be written"), waiting_for(lock):
+            sets = self._inventory(destination).sets
+            surplus = plan_rotation(sets, settings.rotation)
+            self._recorder.sets(destination, sets, surplus, self._around.clock.now())
+        with self._unharmed("the Backup journal could not be written"):
+            self._recorder.published(folder, facts, (*removed, *surplus), notes)
+        with self._unharmed("old sets could not be removed"), waiting_for(lock):
             gone = self._remove(surplus)
         with self._unharmed("the lock's record could not be cleared"):
             self._lock.note(None)
@@ -305,8 +304,8 @@ class _Run:
         """A failure here is told, and does not undo a good set."""
         try:
             yield
-        except OSError as error:
-            self._warnings.append(f"{what}: {error.strerror}")
+        except (OSError, BusyError) as error:
+            self._warnings.append(f"{what}: {error}")
 
 
 def _not_done(settings: Settings) -> tuple[str, ...]:

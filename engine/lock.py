@@ -20,7 +20,8 @@ from engine.host import pause
 DATABASE_LOCK = ".backup4d.lock"
 DESTINATION_LOCK = ".backup4d-destination.lock"
 # always the same length, so that writing it needs no room on a full disk once the file is there
-_RECORD_BYTES = 2048
+# and with room for the longest path, each character escaped
+_RECORD_BYTES = 1 << 15
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ described in docs/archive-format.md.
 
 import json
 import os
+import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -131,6 +132,25 @@ def write_manifest(
     while chunk := spool.read(1 << 20):
         target.write(chunk)
     target.write(b"\n]\n}\n")
+
+
+def checksum_line(name: str, sha256: str) -> str:
+    """A line of SHA256SUMS as `sha256sum` itself writes it, which escapes a name with a line end."""
+    if "\n" not in name:
+        return f"{sha256}  {name}\n"
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n")
+    return f"\\{sha256}  {escaped}\n"
+
+
+def parse_checksums(text: str) -> dict[str, str]:
+    """SHA256SUMS as name to digest; a line that is none gives a name no file has."""
+    sums: dict[str, str] = {}
+    for line in text.split("\n"):
+        digest, _, name = line.removeprefix("\\").partition("  ")
+        if line.startswith("\\"):
+            name = re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], name)
+        sums[name] = digest
+    return sums
 
 
 def read_manifest(folder: Path) -> Manifest:

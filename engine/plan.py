@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.content import Root, Selection, select_content, without_nested
+from engine.content import Root, Selection, archive_path, select_content, without_nested
 from engine.errors import (
     Code,
     DestinationError,
@@ -35,11 +35,13 @@ class Sources:
     """What is there to be saved: the roots that exist, and what is missing.
 
     `attachments` are (path as listed or resolved, found). `partial` names what is missing and makes the
-    set partial; `missing` all that is missing. `log` is None when there is none or none is wanted.
+    set partial; `missing` all that is missing. `log` is None when there is none or none is wanted;
+    `log_path` is its name in the set, which no attachment may take as well.
     """
 
     roots: tuple[Root, ...]
     log: Path | None
+    log_path: bytes | None
     attachments: tuple[tuple[str, bool], ...]
     missing: tuple[str, ...]
     partial: tuple[str, ...]
@@ -135,10 +137,19 @@ def find_sources(layout: DatabaseLayout, reading: Reading, path_map: PathMap) ->
         missing.append(name)
         if not attachment.optional:
             partial.append(name)
-    log = selection.log
+    log = selection.log if selection.log is not None and selection.log.exists() else None
+    log_path = None if log is None else archive_path(log, layout)
+    attached = (root for root in found if root.path != log_path)
+    roots = without_nested((*required, *wanted, *attached))
+    if not roots:
+        raise SourceError(
+            f"nothing of what {layout.settings_file} lists is there",
+            hint="correct the list of attachments or bring the files back",
+        )
     return Sources(
-        roots=without_nested((*required, *wanted, *found)),
-        log=log if log is not None and log.exists() else None,
+        roots=roots,
+        log=log,
+        log_path=log_path,
         attachments=tuple(attachments),
         missing=tuple(missing),
         partial=tuple(partial),
@@ -221,6 +232,8 @@ def walk_sources(
     `problem` is told what cannot be read in an attachment; data or structure raise SourceError.
     """
     taken = {root.path for root in sources.roots}
+    if sources.log_path is not None:
+        taken.add(sources.log_path)
     skip = _skip_rule(taken, destination.stat(), left_out)
     leading: set[bytes] = set()
     for root in sources.roots:

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.errors import BusyError, EngineError
 from engine.history import load_history, save_history, set_aside, with_event, with_sets
-from engine.journal import Entry, append, current_journal, render
+from engine.journal import Entry, append, current_journal, one_line, render
 from engine.lock import DESTINATION_LOCK, waiting_for
 from engine.manifest import SetFacts
 from engine.report import Times, aborted_entry, event, published_entry, simple_entry
@@ -90,7 +90,7 @@ class Recorder:
             if file is not None:
                 with file.open("rb") as stream:
                     stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
-                    return f"Creating archive : {folder}/".encode() in stream.read()
+                    return one_line(f"Creating archive : {folder}/").encode() in stream.read()
         return False
 
     def _load(self, destination: Path, now: datetime) -> dict[str, Any]:

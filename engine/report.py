@@ -40,7 +40,7 @@ def published_entry(
     """`*** Full Backup`, complete or partial."""
     scheduled, starting, ending = Times(facts.scheduled, facts.started, facts.ended, zone).lines("")
     titles = {"main": "Creating archive", "log": "Creating log backup"}
-    details = [f"{titles[role]} : {folder}/{name}" for role, name in facts.files]
+    details = [one_line(f"{titles[role]} : {folder}/{name}") for role, name in facts.files]
     if removals:
         details.append("Deleting old archive(s):")
         details += [f"\t{one_line(str(removal.stored.folder))}" for removal in removals]

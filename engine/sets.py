@@ -94,6 +94,9 @@ def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
         match = _SET_FOLDER.fullmatch(entry.name)
         if match is None or match["base"] != base or entry.name.startswith("."):
             continue
+        if entry.is_symlink():
+            unreadable.append((entry.name, "it is a link; a set that was moved is not ours to remove"))
+            continue
         try:
             facts = read_set_facts(entry)
         except (DamagedError, MissingSetError, RefusedError) as error:

@@ -25,6 +25,7 @@ from engine.manifest import (
     ArchiveFacts,
     MemberSpool,
     SetFacts,
+    checksum_line,
     write_manifest,
 )
 from engine.member import Role
@@ -148,10 +149,11 @@ def _write_main(
             problem=lambda path, error: unreadable.append((path, error)),
             left_out=lambda path: archiver.left_out.append((os.fsdecode(path), OF_DESTINATION)),
         )
+        asked_for = {root.path for root in job.sources.roots}
         for root, found in walked:
             _add(archiver, root, found)
-            _judge(unreadable, root, archiver)
-        _judge(unreadable, job.sources.roots[-1], archiver)
+            _judge(unreadable, root, archiver, asked_for)
+        _judge(unreadable, job.sources.roots[-1], archiver, asked_for)
         archiver.finish()
     return result[0], archiver
 
@@ -161,8 +163,11 @@ def _add(archiver: Archiver, root: Root, found: Found) -> None:
     try:
         archiver.add(found, root.role)
     except Vanished:
-        if found.path == root.path and root.role is not Role.ATTACHMENT:
+        if found.path != root.path:
+            return  # deleted between listing and reading: there was nothing left to save
+        if root.role is not Role.ATTACHMENT:
             raise SourceError(f"{root.source} vanished while the backup ran") from None
+        archiver.skipped.append((os.fsdecode(found.path), "it vanished while the backup ran"))
     except StoppedError:
         raise
     except SourceError as error:
@@ -171,10 +176,12 @@ def _add(archiver: Archiver, root: Root, found: Found) -> None:
         archiver.skipped.append((os.fsdecode(found.path), str(error)))
 
 
-def _judge(unreadable: list[tuple[bytes, OSError]], root: Root, archiver: Archiver) -> None:
+def _judge(
+    unreadable: list[tuple[bytes, OSError]], root: Root, archiver: Archiver, asked_for: set[bytes]
+) -> None:
     while unreadable:
         path, error = unreadable.pop()
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError) and path not in asked_for:
             continue  # deleted between listing and reading: there was nothing left to save
         if root.role is not Role.ATTACHMENT:
             raise SourceError(
@@ -238,9 +245,9 @@ def _write_papers(
     with (job.staging / MANIFEST).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     files: list[StoredFile] = [file for archive in archives for file in archive.files]
-    lines = [f"{file.sha256}  {file.name}\n" for file in files]
+    lines = [checksum_line(file.name, file.sha256) for file in files]
     with _new_file(job.staging / CHECKSUMS) as stream:
-        text = "".join([*lines, f"{digest}  {MANIFEST}\n"])
+        text = "".join([*lines, checksum_line(MANIFEST, digest)])
         stream.write(text.encode("utf-8", "surrogateescape"))
 
 

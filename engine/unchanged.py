@@ -29,7 +29,10 @@ def data_is_unchanged(layout: DatabaseLayout, last: StoredSet) -> bool:
         }
     except (DamagedError, MissingSetError, RefusedError):
         return False
-    files = [layout.data_file, layout.data_file.with_suffix(".4DIndx"), layout.log]
+    index = layout.data_file.with_suffix(".4DIndx")
+    files = [layout.data_file, layout.log]
+    if index.name in members:  # where it is not saved, nothing is known of it, and 4D rebuilds it
+        files.append(index)
     present = {file.name for file in files if file.exists()}
     if present != set(members) or layout.data_file.name not in present:
         return False

@@ -15,6 +15,7 @@ from engine.manifest import (
     ArchiveFacts,
     Manifest,
     iterate_members,
+    parse_checksums,
     read_manifest,
 )
 from engine.member import Member
@@ -77,8 +78,7 @@ def _checksums(folder: Path, damage: list[str]) -> dict[str, str]:
     """SHA256SUMS as name to digest; what is wrong with it or with the manifest goes into `damage`."""
     try:
         text = read_regular(folder / CHECKSUMS, _CHECKSUMS_LIMIT)
-        lines = text.decode("utf-8", "surrogateescape").split("\n")
-        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        sums = parse_checksums(text.decode("utf-8", "surrogateescape"))
         with (folder / MANIFEST).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:

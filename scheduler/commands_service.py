@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from engine.errors import BusyError, Exit
+from engine.errors import Exit
 from engine.history import utc_text
 from engine.host import Clock
 from engine.lock import holding
@@ -76,12 +76,9 @@ def status(ctx: click.Context, databases: tuple[Path, ...], *, as_json: bool) ->
     Exit code 1 when any of them needs a person.
     """
     context = context_of(ctx)
-    try:
-        served = [(entry.package, entry.data_file) for entry in context.service.databases]
-        if databases:
-            served = [(database, None) for database in databases]
-    except BusyError:  # pragma: no cover - no lock is taken here
-        served = []
+    served = [(entry.package, entry.data_file) for entry in context.service.databases]
+    if databases:
+        served = [(database, None) for database in databases]
     if not served:
         raise click.UsageError("no database named, and the service file lists none")
     holder = service_holder(context.environment)
@@ -117,7 +114,9 @@ def _say_status(status: Status, context: Context, clock: Clock) -> None:
     else:
         result = "ok" if status.last.code == 0 else f"error {status.last.code}"
         say(f"  last backup {time_words(status.last.ended, zone)}, {result}: {status.last.text}")
-    if status.last_good is None:
+    if not status.destination:
+        say("  last good   not known: the settings do not say where the sets are")
+    elif status.last_good is None:
         say("  last good   none: there is nothing to restore")
     else:
         facts = status.last_good.facts
@@ -128,7 +127,8 @@ def _say_status(status: Status, context: Context, clock: Clock) -> None:
         )
     say(f"  next        {status.plan}")
     free = "" if status.free is None else f", {size_words(status.free)} free"
-    say(f"  sets        {status.sets} in {status.destination}{free}")
+    if status.destination:
+        say(f"  sets        {status.sets} in {status.destination}{free}")
     for text in status.trouble:
         say(f"  TROUBLE     {text}")
 

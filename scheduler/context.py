@@ -42,7 +42,8 @@ class Context:
         """The databases named, else those of the service file; a folder may be absent now and come later."""
         if not databases:
             return self.service.databases
-        return tuple(self._served(database.absolute()) for database in databases)
+        # named twice, a database would be served twice
+        return tuple(dict.fromkeys(self._served(database.absolute()) for database in databases))
 
     def _served(self, database: Path) -> ServedDatabase:
         package = self.layout(database, None).package if database.is_file() else database

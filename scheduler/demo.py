@@ -108,7 +108,7 @@ def _run(context: Context, place: Path, stop: StopRequest) -> None:
     )
     _step(2, "The real service is started on it, as systemd would; these are its own words:")
     say(f"(the slot is {_SECONDS_TO_SLOT} seconds away)")
-    with _service(place, package) as process:
+    with _service(context, place, package) as process:
         stored = _wait_for_set(context, package, destination, stop, process)
     _step(3, f"The set: {stored.folder}")
     _show_set(stored, context, stop)
@@ -152,8 +152,10 @@ def _make_application(package: Path, destination: Path, time: str) -> None:
 
 
 @contextmanager
-def _service(place: Path, package: Path) -> Iterator[Popen[bytes]]:
+def _service(context: Context, place: Path, package: Path) -> Iterator[Popen[bytes]]:
     command = [sys.executable, "-P", "-m", "scheduler"]
+    if context.service.file is not None:  # its time zone counts for the slot
+        command += ["--service-file", str(context.service.file)]
     command += ["--state-folder", str(place / "state"), "run", str(package)]
     process = start_process(command)
     try:

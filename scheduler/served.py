@@ -136,7 +136,9 @@ class Served:
         try:
             words = f"State set aside : {set_aside(file, now)} ({error})"
         except OSError as cause:
-            words = f"State not usable : {file} ({error}); it could not be set aside: {cause.strerror}"
+            words = (
+                f"State not usable : {file} ({error}); it could not be set aside: {cause.strerror}"
+            )
         _log.error("%s: %s", self.name, words)
         self._journal("Settings", (words, "It is rebuilt from the sets"), now)
 

@@ -65,13 +65,12 @@ def service_holder(environment: Environment) -> dict[str, Any] | None:
 def database_status(context: Context, package: Path, data_file: Path | None) -> Status:
     """Gather the status of one database; what cannot be read becomes trouble, not an error."""
     now = context.clock.now()
+    layout: DatabaseLayout | None = None
     try:
         layout = context.layout(package, data_file)
         settings = load_settings(layout.settings_file).settings
     except (SettingsError, OSError) as error:
-        return Status(
-            str(package), None, None, None, 0, None, "nothing is scheduled", "", None, (str(error),)
-        )
+        return _status_without_settings(context, package, layout, str(error))
     trouble: list[str] = []
     sets, destination, free = _sets(context, layout, settings, trouble)
     state = _state(context.environment, layout, trouble)
@@ -94,6 +93,20 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
         free=free,
         trouble=tuple(trouble),
     )
+
+
+def _status_without_settings(
+    context: Context, package: Path, layout: DatabaseLayout | None, why: str
+) -> Status:
+    """What is still known under a broken edit: a running service keeps the last good settings."""
+    trouble = [why]
+    state = None if layout is None else _state(context.environment, layout, trouble)
+    plan = "nothing is scheduled while the settings cannot be read"
+    if state is not None and service_holder(context.environment) is not None:
+        reason = decide(state.known, context.clock.now()).reason
+        plan = f"{reason}; by the last good settings, until the service restarts"
+    last = None if layout is None else _last(state, layout, None, ())
+    return Status(str(package), None, last, None, 0, None, plan, "", None, tuple(trouble))
 
 
 def coming_slots(
@@ -128,8 +141,9 @@ def _sets(
 def _state(environment: Environment, layout: DatabaseLayout, trouble: list[str]) -> State | None:
     try:
         return load_state(state_file(environment.state_folder, layout.data_file))
-    except (StateError, OSError) as error:
-        trouble.append(f"the service's state cannot be read: {error}")
+    except StateError as error:
+        file = state_file(environment.state_folder, layout.data_file)
+        trouble.append(f"the service's state cannot be read: {file}: {error}")
         return None
 
 

@@ -24,8 +24,11 @@ class Timer:
 
     def wake_at(self, instant: datetime | None) -> None:
         """Call back at this instant as well; None takes the wish back."""
+        job = self._scheduler.get_job("due")
+        if job is not None and job.next_run_time == instant:
+            return  # asked for on every heartbeat; arming it again would wake the timer's thread twice
         if instant is None:
-            if self._scheduler.get_job("due"):
+            if job is not None:
                 self._scheduler.remove_job("due")
             return
         self._scheduler.add_job(

@@ -4,10 +4,27 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 
 _log = logging.getLogger(__name__)
+
+# the kernel is asked for these only: our own reading on every heartbeat would wake a thread for each folder
+_EDITS: list[type[FileSystemEvent]] = [
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
 
 
 class _Handler(FileSystemEventHandler):
@@ -16,8 +33,6 @@ class _Handler(FileSystemEventHandler):
         self.files: frozenset[str] = frozenset()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in ("opened", "closed_no_write"):
-            return
         if self.files & {str(event.src_path), str(event.dest_path)}:
             self._edited()
 
@@ -37,7 +52,9 @@ class Watch:
         self._handler.files = frozenset(str(file) for file in wanted)
         for folder in {file.parent for file in wanted} - self._folders.keys():
             try:
-                self._folders[folder] = self._observer.schedule(self._handler, str(folder))
+                self._folders[folder] = self._observer.schedule(
+                    self._handler, str(folder), event_filter=_EDITS
+                )
             except OSError as error:
                 _log.debug("%s is not watched, only looked at: %s", folder, error)
 

@@ -106,6 +106,8 @@ def _place(path: SettingsPath, layout: DatabaseLayout, path_map: PathMap) -> str
 
 
 def _explain_schedule(settings: Settings) -> str:
+    if isinstance(settings.schedule, Never):
+        return "Backups are made only when somebody starts them (Frequency is Never)."
     changed = ", only if the data changed since the last set" if settings.only_if_changed else ""
     return f"Backups run {describe_schedule(settings.schedule)}{changed}."
 

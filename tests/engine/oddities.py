@@ -17,7 +17,7 @@ NAMES = (
     b"with space",
     b"new\nline",
     b"carriage\rreturn\ttab",
-    b"it's \"quoted\"",
+    b'it\'s "quoted"',
     b"back\\slash",
     b"-rf",
     b"*?[0001]",
@@ -60,7 +60,7 @@ def make_oddities(folder: Path) -> None:
     _links(folder / "links")
     _modes(folder / "modes")
     (folder / "empty folder").mkdir()
-    noise = random.Random(7).randbytes(1_300_000)  # noqa: S311 - not a secret
+    noise = random.Random(7).randbytes(1_300_000)
     (folder / "noise").write_bytes(noise)
     _times(folder / "times")
 
@@ -109,7 +109,7 @@ def _links(folder: Path) -> None:
         b"to itself": b"to itself",
     }.items():
         path = os.fsencode(folder) + b"/" + name
-        os.symlink(target, path)
+        os.symlink(target, path)  # noqa: PTH211 - names in bytes
         os.utime(path, ns=(1_600_000_000_000_000_007,) * 2, follow_symlinks=False)
     (folder / "others").mkdir()
     os.link(folder / "file", folder / "others" / "the same file")

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.backup import Request, run_backup
-from engine.framewriter import FRAME_BYTES
+from engine.codec import FRAME_BYTES
 from engine.host import Clock
 from engine.manifest import SetFacts
 from engine.progress import Report, silent
@@ -121,7 +121,8 @@ class App:
 
     def sets(self) -> list[str]:
         """The names of the sets one can see, in byte order."""
-        return sorted(p.name for p in self.destination.iterdir() if p.name.endswith("]"))
+        names = (p.name for p in self.destination.iterdir())
+        return sorted(n for n in names if n.endswith("]") and not n.startswith("."))
 
     def hidden(self) -> list[str]:
         """Half-made or half-removed work in the destination."""

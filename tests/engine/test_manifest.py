@@ -79,7 +79,9 @@ class Told:
     def frames(self, role: str) -> list[tuple[int, int, str]]:
         """(raw, stored, digest) of each frame of one archive."""
         at, _ = self.archive(role)
-        return [(raw, size, digest) for of, raw, size, digest in self.document["frames"] if of == at]
+        return [
+            (raw, size, digest) for of, raw, size, digest in self.document["frames"] if of == at
+        ]
 
 
 FORMS = {"fast": {COMPRESSION: "Fast"}, "segments": {COMPRESSION: "None", SEGMENT: "1"}}
@@ -174,7 +176,7 @@ def test_the_settings_used_are_named_and_kept(told: Told) -> None:
 
 
 def foreign_reader(folder: Path, wanted: bytes, target: Path) -> None:
-    """Bring one file back as a program in another language would: JSON, pread, zstd, SHA-256."""
+    """Bring one file back as a program in another language would: JSON, seek, read, zstd."""
     document = json.loads((folder / "manifest.json").read_text())
     assert (document["format"], document["version"]) == ("backup4d-set", 1)
     rows = {path_of(row): row for row in document["members"]}
@@ -182,45 +184,47 @@ def foreign_reader(folder: Path, wanted: bytes, target: Path) -> None:
     if row["type"] == "hardlink":
         row = rows[path_of(row, "link")]
     role = "log" if row["role"] == "log" else "main"
-    number = next(at for at, a in enumerate(document["archives"]) if a["role"] == role)
-    archive = document["archives"][number]
-    files = [folder / file["name"] for file in archive["files"]]
-    table, start, offset = [], 0, 0
-    for of, raw, size, _ in document["frames"]:
-        if of == number:
-            table.append((start, raw, offset, size))
-            start, offset = start + raw, offset + size
-
-    def stored(offset: int, count: int) -> bytes:
-        parts = []
-        for file in files:
-            size = file.stat().st_size
-            if offset < size and count:
-                with file.open("rb") as stream:
-                    stream.seek(offset)
-                    parts.append(stream.read(min(count, size - offset)))
-                offset, count = offset + len(parts[-1]), count - len(parts[-1])
-            offset -= size
-            offset = max(offset, 0)
-        return b"".join(parts)
-
-    def stream_bytes(at: int, length: int) -> bytes:
-        parts = []
-        for start, raw, offset, size in table:
-            if start < at + length and start + raw > at:
-                block = stored(offset, size)
-                if archive["compression"] == "zstd":
-                    block = judge("zstd", "-dcq", data=block)
-                parts.append(block[max(at - start, 0) : at + length - start])
-        return b"".join(parts)
-
+    roles = [archive["role"] for archive in document["archives"]]
     with target.open("wb") as out:
         out.truncate(row["size"])
         at = row["data"]
         for offset, length in row.get("extents", [[0, row["size"]]]):
             out.seek(offset)
-            out.write(stream_bytes(at, length))
+            out.write(stream_bytes(folder, document, roles.index(role), at, length))
             at += length
+
+
+def stream_bytes(
+    folder: Path, document: dict[str, Any], archive: int, at: int, length: int
+) -> bytes:
+    """A part of the stream, from the frames that hold it."""
+    packed = document["archives"][archive]["compression"] == "zstd"
+    files = [folder / file["name"] for file in document["archives"][archive]["files"]]
+    parts, start, offset = [], 0, 0
+    for of, raw, stored, _ in document["frames"]:
+        if of != archive:
+            continue
+        if start < at + length and start + raw > at:
+            block = stored_bytes(files, offset, stored)
+            block = judge("zstd", "-dcq", data=block) if packed else block
+            parts.append(block[max(at - start, 0) : at + length - start])
+        start, offset = start + raw, offset + stored
+    return b"".join(parts)
+
+
+def stored_bytes(files: list[Path], offset: int, count: int) -> bytes:
+    """A part of the archive, from the files that together are it."""
+    parts = []
+    for file in files:
+        size = file.stat().st_size
+        if 0 <= offset < size and count > 0:
+            with file.open("rb") as stream:
+                stream.seek(offset)
+                parts.append(stream.read(count))
+            count -= len(parts[-1])
+            offset += len(parts[-1])
+        offset -= size
+    return b"".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +341,8 @@ NAMES = st.binary(min_size=1, max_size=300).map(lambda raw: raw.replace(b"\0", b
     size=st.integers(0, 2**63 - 1),
     mtime_ns=st.integers(-(2**63), 2**63),
     mode=st.integers(0, 0o7777),
-    extents=st.none() | st.lists(st.tuples(st.integers(0, 2**50), st.integers(0, 2**50))).map(tuple),
+    extents=st.none()
+    | st.lists(st.tuples(st.integers(0, 2**50), st.integers(0, 2**50))).map(tuple),
     kind=st.sampled_from(Kind),
     role=st.sampled_from(Role),
 )
@@ -419,4 +424,3 @@ def path_of(row: dict[str, Any], key: str = "path") -> bytes:
     if key in row:
         return str(row[key]).encode()
     return base64.b64decode(row[f"{key}_base64"])
-

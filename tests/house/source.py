@@ -49,6 +49,8 @@ def imported(tree: ast.AST) -> Iterator[str]:
                 yield from (alias.name for alias in names)
             case ast.ImportFrom(module=source, names=names, level=level):
                 yield from (f"{'.' * level}{source or ''}.{alias.name}" for alias in names)
+            case _:
+                pass
 
 
 def tops(one: Module) -> set[str]:
@@ -73,8 +75,17 @@ def closure(name: str) -> set[str]:
 
 def used_names(one: Module) -> Iterator[tuple[str, int]]:
     """Every dotted name used, with imported names written out in full, and its line."""
-    aliases: dict[str, str] = {}
+    aliases = _aliases(one.tree)
     for node in ast.walk(one.tree):
+        if isinstance(node, ast.Name | ast.Attribute) and (dotted := _dotted(node)):
+            head, dot, rest = dotted.partition(".")
+            if head in aliases:
+                yield aliases[head] + dot + rest, node.lineno
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    aliases: dict[str, str] = {}
+    for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
                 for alias in names:
@@ -83,11 +94,9 @@ def used_names(one: Module) -> Iterator[tuple[str, int]]:
             case ast.ImportFrom(module=source, names=names):
                 for alias in names:
                     aliases[alias.asname or alias.name] = f"{source}.{alias.name}"
-    for node in ast.walk(one.tree):
-        if isinstance(node, ast.Name | ast.Attribute) and (dotted := _dotted(node)):
-            head, dot, rest = dotted.partition(".")
-            if head in aliases:
-                yield aliases[head] + dot + rest, node.lineno
+            case _:
+                pass
+    return aliases
 
 
 def called_names(one: Module) -> Iterator[tuple[str, int]]:

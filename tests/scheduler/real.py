@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -24,20 +24,28 @@ PROGRAM = [sys.executable, "-P", "-m", "scheduler"]
 BIG = 160 << 20
 
 
+def visible(app: App) -> list[str]:
+    """The sets one can see in the backup folder."""
+    return sorted(p.name for p in app.destination.iterdir() if p.name[0] != "." and p.is_dir())
+
+
 def clock_in(seconds: int) -> str:
     """The wall clock of UTC so many seconds from now, as the settings write it."""
     return f"{datetime.now(UTC) + timedelta(seconds=seconds):%H:%M:%S}"
 
 
-def application(folder: Path, changes: Mapping[str, str] | None = None, **how: bytes) -> App:
+def application(folder: Path) -> App:
     """An application whose nightly slot is half an hour away, with a retry after two seconds."""
-    values = {FREQUENCY: "Daily", HOUR: clock_in(1800), AFTER_FAILURE: "00:00:02"}
     folder.mkdir(exist_ok=True)
-    return make_app(folder, values | dict(changes or {}), **how)
+    return make_app(folder, _nightly(clock_in(1800)))
 
 
 def reschedule(app: App, hour: str) -> None:
-    app.configure({FREQUENCY: "Daily", HOUR: hour, AFTER_FAILURE: "00:00:02"})
+    app.configure(_nightly(hour))
+
+
+def _nightly(hour: str) -> dict[str, str]:
+    return {FREQUENCY: "Daily", HOUR: hour, AFTER_FAILURE: "00:00:02"}
 
 
 def make_big(app: App) -> None:
@@ -72,7 +80,6 @@ class Real:
 
     process: subprocess.Popen[bytes]
     words: Path
-    marks: list[int] = field(default_factory=list)
 
     def said(self) -> str:
         return self.words.read_text("utf-8", "replace")

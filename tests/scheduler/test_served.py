@@ -54,9 +54,7 @@ def test_after_a_published_set_the_next_slot_is_awaited(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [Postponed("nothing changed"), STOPPED, PARTIAL], ids=str)
-def test_what_is_no_failure_is_not_retried(
-    tmp_path: Path, ending: Postponed | Published
-) -> None:
+def test_what_is_no_failure_is_not_retried(tmp_path: Path, ending: Postponed | Published) -> None:
     story = watched(tmp_path)
 
     story.runs("11 02:30", ending)

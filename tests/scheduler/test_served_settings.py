@@ -9,6 +9,11 @@ from scheduler.known import Owed
 from tests.scheduler.served_stories import HOUR, break_settings, nightly, reconfigure, watched
 from tests.scheduler.stories import at, brief
 
+REFUSED = (
+    b"<Preferences4D><Backup><Settings><Advanced><SetNumber><Value>many</Value></SetNumber>"
+    b"</Advanced></Settings></Backup></Preferences4D>"
+)
+
 
 def test_an_edit_is_taken_up_and_journaled_once(tmp_path: Path) -> None:
     story = watched(tmp_path)
@@ -69,8 +74,7 @@ def test_turning_backups_off_ends_them(tmp_path: Path) -> None:
         b"<Preferences4D><Backup>",
         b"<!DOCTYPE x><Preferences4D/>",
         bytes(range(256)) * 9,
-        b"<Preferences4D><Backup><Settings><Advanced><SetNumber><Value>many</Value></SetNumber>"
-        b"</Advanced></Settings></Backup></Preferences4D>",
+        REFUSED,
     ],
     ids=["empty", "half", "doctype", "garbage", "refused"],
 )

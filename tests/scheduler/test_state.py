@@ -39,8 +39,8 @@ from tests.scheduler.stories import NIGHTLY, ONCE, PARIS, at, halted, known_at, 
 
 NOW = at("12 12:00")
 
-instants = st.datetimes(datetime(1971, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC))
-walls = st.datetimes(datetime(1971, 1, 1), datetime(2999, 1, 1))
+walls = st.datetimes(datetime.fromisoformat("1971-01-01"), datetime.fromisoformat("2999-01-01"))
+instants = walls.map(lambda wall: wall.replace(tzinfo=UTC))
 clocks = st.times().map(lambda clock: clock.replace(microsecond=0, tzinfo=None))
 everies = st.integers(1, 400)
 weekdays = st.lists(st.integers(0, 6), min_size=1, max_size=7, unique=True)
@@ -276,7 +276,7 @@ def test_a_failed_save_leaves_the_old_state(tmp_path: Path) -> None:
     blocked = tmp_path / f".{file.name}.part"
     blocked.mkdir()
 
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError):
         save_state(file, State("/srv/app", halted()))
 
     assert load_state(file) == a_state()

@@ -1,0 +1,64 @@
+"""docs/journal-and-history.md shows what the program really writes: every title, label and key."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.pages import backup4d, make_application, page
+
+PAGE = "journal-and-history.md"
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An application with a complete set, a partial one, a failure, a restore, a good and a bad verification."""
+    folder = tmp_path_factory.mktemp("journal")
+    package = make_application(folder)
+    settings = package / "Settings" / "backup.4DSettings"
+    backup4d("backup", package, folder=folder)
+    text = settings.read_text()
+    settings.write_text(text.replace("./Resources/", "./Nowhere/"))
+    backup4d("backup", package, folder=folder)
+    settings.write_text(text)
+    (package / "Data" / "data.4DD").rename(folder / "data.4DD")
+    backup4d("backup", package, folder=folder)
+    (folder / "data.4DD").rename(package / "Data" / "data.4DD")
+    backup4d("restore", package, "--to", folder / "restored", folder=folder)
+    (folder / "backups" / "data[0002]" / "data[0001].journal.zst").unlink()
+    backup4d("verify", package, folder=folder)
+    return folder
+
+
+def journal(folder: Path) -> str:
+    return (folder / "Invoices" / "Logs" / "Backup Journal[001].txt").read_text("utf-8")
+
+
+def test_every_line_of_the_journal_begins_as_the_page_shows(told: Path) -> None:
+    lines = [line for line in journal(told).splitlines() if line and not line.startswith("\t")]
+    beginnings = {re.split(r" ?: | \d", line)[0] for line in lines}
+
+    assert len(beginnings) > 10
+    assert {beginning for beginning in beginnings if beginning not in page(PAGE)} == set()
+
+
+def test_every_key_of_the_history_is_on_the_page(told: Path) -> None:
+    document = json.loads((told / "backups" / "backupHistory.json").read_text("utf-8"))
+    rows: list[dict[str, Any]] = [row for rows in document.values() for row in rows]
+
+    keys = {key for row in rows for key in row}
+
+    assert {"backupNumber", "event", "result", "error"} <= keys
+    assert {key for key in keys if f"`{key}`" not in page(PAGE)} == set()
+
+
+def test_the_example_of_the_history_is_json() -> None:
+    example = re.search(r"```json\n(.*?)```", page(PAGE), re.DOTALL)
+
+    assert example is not None
+    assert set(json.loads(example[1])) == {
+        "/srv/4d/Invoices/Project/Invoices.4DProject",
+        "backup4d",
+    }
