@@ -346,6 +346,8 @@ def store_file(frames: FrameWriter, descriptor: int, path: bytes, *, stop: StopR
             _fill_log(descriptor, block, offset, path)
             digest.update(block)
         frames.submit(buffer, count)
+    if size == 0:
+        frames.submit_empty()
     return Member(
         path,
         Kind.FILE,

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import BusyError, DestinationError, EngineError, RefusedError
 from engine.files import destination_failure, fsync_folder, remove_tree
-from engine.history import highest_number, load_history
+from engine.history import HISTORY, highest_number, load_history
 from engine.host import keep_freed_memory
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
 from engine.manifest import SetFacts
@@ -53,12 +53,17 @@ from settings.reader import Reading, load_settings
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One backup asked for: `scheduled` is its slot, None when a person asked."""
+    """One backup asked for: `scheduled` is its slot, None when a person asked.
+
+    `accept_destination`: a person says that the destination is right, though it is on another file system
+    than the last time.
+    """
 
     layout: DatabaseLayout
     path_map: PathMap
     zone: tzinfo
     scheduled: datetime | None
+    accept_destination: bool = False
 
 
 def run_backup(request: Request, around: Surroundings) -> Outcome:
@@ -69,8 +74,8 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
     keep_freed_memory()
     layout = request.layout
     logs = layout.package / "Logs"
-    with holding(logs / DATABASE_LOCK, "a backup") as lock:
-        started = around.clock.now()
+    started = around.clock.now()
+    with holding(logs / DATABASE_LOCK, "a backup", started.isoformat(timespec="seconds")) as lock:
         recorder = Recorder(layout.package, layout.key, request.zone)
         try:
             return _Run(request, around, lock, recorder, started).run()
@@ -104,15 +109,20 @@ class _Run:
 
     def run(self) -> Outcome:
         """The whole life; see the module."""
+        self._know(self._lock.memory.get("destination"))
         reading = self._read_settings()
         settings = reading.settings
         self._recorder.verbose = settings.verbose_journal
         destination = resolve_destination(self._layout, settings, self._request.path_map)
+        self._know(destination)
         clean_up(self._lock, self._recorder, destination, self._layout, self._around.clock)
         self._around.report(Progress("planning", 0, 0))
         sources = find_sources(self._layout, reading, self._request.path_map)
-        separate = self._lock.memory.get("destination") == str(destination) and bool(
-            self._lock.memory.get("separate")
+        memory = self._lock.memory
+        separate = (
+            not self._request.accept_destination
+            and memory.get("destination") == str(destination)
+            and bool(memory.get("separate"))
         )
         prepare_destination(destination, self._layout.package, was_separate=separate)
         self._recorder.destination = destination
@@ -120,6 +130,11 @@ class _Run:
             if settings.only_if_changed and self._is_unchanged(destination):
                 return self._postpone()
             return self._into(destination, settings, sources, reading.digest)
+
+    def _know(self, destination: object) -> None:
+        """A folder that holds a history is the one we know: failures can be recorded in it from now on."""
+        if isinstance(destination, str | Path) and (Path(destination) / HISTORY).is_file():
+            self._recorder.destination = Path(destination)
 
     def _is_unchanged(self, destination: Path) -> bool:
         """Only scheduled backups are postponed; a person who asks gets one."""
@@ -310,10 +325,11 @@ class _Run:
 
 def _not_done(settings: Settings) -> tuple[str, ...]:
     """Settings this release reads and does not act on yet are never ignored in silence."""
-    if settings.redundancy is Rate.NONE:
-        return ()
-    return (
-        f"Redundancy {settings.redundancy.value} : recovery data is not written by this release",
+    asked = {"Redundancy": settings.redundancy, "Interlacing": settings.interlacing}
+    return tuple(
+        f"{key} {rate.value} : recovery data is not written by this release"
+        for key, rate in asked.items()
+        if rate is not Rate.NONE
     )
 
 

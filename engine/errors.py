@@ -108,5 +108,16 @@ class DamagedError(EngineError):
     exit_code = Exit.DAMAGED
 
 
+class DamagedFrameError(DamagedError):
+    """One frame is damaged: the stream's bytes from `start` up to `end` are lost."""
+
+    def __init__(self, message: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.start = start
+        self.end = end
+
+
 class RestoreError(EngineError):
-    """The restore could not be finished; the target says so or is gone."""
+    """The restore could not be finished; the target says so or is gone. 4D has no number for it."""
+
+    code = Code.DONE

@@ -34,6 +34,7 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
             yield stream
             stream.flush()
+            give_to_owner_of(target.parent, stream.fileno())
             os.fsync(stream.fileno())
         temporary.replace(target)
     except BaseException:
@@ -57,6 +58,20 @@ def read_regular(file: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(file))
     return data
+
+
+def give_to_owner_of(folder: Path, target: int | Path) -> None:
+    """Made by root, a file goes to the owner of its folder, so that the service's user can work with it.
+
+    `target` is an open descriptor or a path that is not followed. Raises OSError.
+    """
+    if os.geteuid() != 0:
+        return
+    owner = folder.stat()
+    if isinstance(target, int):
+        os.fchown(target, owner.st_uid, owner.st_gid)
+    else:
+        os.chown(target, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def remove_tree(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from engine.codec import decompress_frame, digest_of
 from engine.diskreader import DiskReader
-from engine.errors import DamagedError, MissingSetError
+from engine.errors import DamagedError, DamagedFrameError, MissingSetError
 from engine.frametable import Frame
 from engine.manifest import ArchiveFacts
 
@@ -170,10 +170,11 @@ def _first(waiting: deque[tuple[Frame, Future[Block]]]) -> tuple[Frame, Block]:
 
 def _unpack(name: str, index: int, frame: Frame, stored: Block, compressed: bool) -> Block:
     place = f"{name}: frame {index} at byte {frame.offset}"
+    span = (frame.start, frame.start + frame.raw)
     try:
         block = decompress_frame(stored, frame.raw, compressed=compressed)
     except DamagedError as error:
-        raise DamagedError(f"{place} is damaged: {error}") from error
+        raise DamagedFrameError(f"{place} is damaged: {error}", *span) from error
     if digest_of(block) != frame.digest:
-        raise DamagedError(f"{place} is damaged: its content is not what was written")
+        raise DamagedFrameError(f"{place} is damaged: its content is not what was written", *span)
     return block

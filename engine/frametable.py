@@ -37,7 +37,7 @@ class FrameTable:
 
     def append(self, raw: int, stored: int, digest: bytes) -> None:
         """Add the next frame. Raises ValueError for sizes or digests that cannot be."""
-        if raw <= 0 or stored <= 0 or len(digest) != DIGEST_BYTES:
+        if raw < 0 or stored <= 0 or len(digest) != DIGEST_BYTES:
             raise ValueError("not a frame")
         if self._starts[-1] + raw > _MOST or self._offsets[-1] + stored > _MOST:
             raise ValueError("more bytes than a file can have")

@@ -83,6 +83,13 @@ class FrameWriter:
         if length == 0:
             self._free.put(buffer)
             return
+        self._submit(buffer, length)
+
+    def submit_empty(self) -> None:
+        """The stream is empty: an empty frame, because tools refuse a compressed file of no bytes."""
+        self._submit(self.buffer(), 0)
+
+    def _submit(self, buffer: bytearray, length: int) -> None:
         self.position += length
         future = self._pool.submit(self._compress, buffer, length)
         self._jobs.put(_Job(future, buffer, length))
@@ -131,7 +138,7 @@ class FrameWriter:
         while (job := self._jobs.get()) is not None:
             try:
                 digest, frame = job.future.result()
-                if self._failure is None:
+                if self._failure is None and len(frame) > 0:
                     self._output.write(frame)
                     self.frames.append(job.length, len(frame), digest)
                 del frame

@@ -42,7 +42,8 @@ def load_history(destination: Path) -> LoadedHistory:
     try:
         document = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        return LoadedHistory({}, str(error))
+        line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        return LoadedHistory({}, f"it is not JSON{line}")
     if not isinstance(document, dict):
         return LoadedHistory({}, "it is not an object of structures")
     return LoadedHistory(document, None)

@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from engine.errors import Code, EngineError
-from engine.files import fsync_folder
+from engine.files import fsync_folder, give_to_owner_of
 
 LIMIT_BYTES = 10_000_000
 _LAST_NUMBER = 999
@@ -48,8 +48,14 @@ def error_lines(error: EngineError) -> tuple[str, ...]:
 
 def reported(code: Code, text: str, hint: str) -> tuple[str, ...]:
     """The two lines of an error; the second only when there is something to do."""
-    first = f"Error reported : {code.value} {one_line(text)}"
-    return (first, f"Hint : {one_line(hint)}") if hint else (first,)
+    number = f"{code.value} " if code else ""
+    first = f"Error reported : {number}{one_line(_joined(text))}"
+    return (first, f"Hint : {one_line(_joined(hint))}") if hint else (first,)
+
+
+def _joined(text: str) -> str:
+    """Several lines as one; XML that somebody is to copy stays XML."""
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def render(entry: Entry, *, verbose: bool) -> str:
@@ -77,6 +83,7 @@ def append(folder: Path, text: str, *, limit: int = LIMIT_BYTES) -> Path:
             file.unlink(missing_ok=True)
     _append_whole(file, text.encode("utf-8", "backslashreplace"))
     if fresh:
+        give_to_owner_of(folder, file)
         fsync_folder(folder)
     return file
 

@@ -9,12 +9,13 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import BusyError, DestinationError
+from engine.files import give_to_owner_of
 from engine.host import pause
 
 DATABASE_LOCK = ".backup4d.lock"
@@ -36,6 +37,10 @@ class Lock:
     left_behind: dict[str, Any] | None
     memory: dict[str, Any]
 
+    def introduce(self, holder: dict[str, Any]) -> None:
+        """Say who holds the lock. Raises OSError."""
+        self._write(holder, 2 * _RECORD_BYTES)
+
     def note(self, record: dict[str, Any] | None) -> None:
         """Write down what is being done now, or with None that nothing is. Raises OSError."""
         self._write(record, 0)
@@ -52,8 +57,10 @@ class Lock:
 
 
 @contextmanager
-def holding(file: Path, doing: str) -> Iterator[Lock]:
+def holding(file: Path, doing: str, since: str | None = None) -> Iterator[Lock]:
     """Hold the lock of `file`; given back when left, or by the kernel when we die.
+
+    Others are told that we are `doing` it `since`.
 
     Raises BusyError when another process holds it, DestinationError when the file cannot be made.
     """
@@ -61,6 +68,7 @@ def holding(file: Path, doing: str) -> Iterator[Lock]:
         file.parent.mkdir(exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(file, flags, 0o640)
+        give_to_owner_of(file.parent, descriptor)
     except OSError as error:
         raise DestinationError(
             f"the lock {file} cannot be opened: {error.strerror}",
@@ -68,7 +76,10 @@ def holding(file: Path, doing: str) -> Iterator[Lock]:
         ) from error
     try:
         _take(descriptor, file, doing)
-        yield Lock(descriptor, _read(descriptor, 0), _read(descriptor, _RECORD_BYTES) or {})
+        lock = Lock(descriptor, _read(descriptor, 0), _read(descriptor, _RECORD_BYTES) or {})
+        with suppress(OSError):  # no room for it: then nobody can be told who holds the lock
+            lock.introduce({"doing": doing, "pid": os.getpid(), "since": since})
+        yield lock
     finally:
         os.close(descriptor)
 
@@ -82,6 +93,7 @@ def waiting_for(file: Path) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(file, flags, 0o640)
     try:
+        give_to_owner_of(file.parent, descriptor)
         if not _try_for(descriptor, seconds=60):
             raise BusyError(f"{file} has been held by another program for a minute")
         yield
@@ -98,7 +110,7 @@ def current_holder(file: Path) -> dict[str, Any] | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(descriptor, 0) or {}
+        return _read(descriptor, 2 * _RECORD_BYTES) or {}
     else:
         return None
     finally:
@@ -120,9 +132,9 @@ def read_memory(file: Path) -> dict[str, Any]:
 def _take(descriptor: int, file: Path, doing: str) -> None:
     if _try_for(descriptor, seconds=1):  # `current_holder` holds it for a moment when it looks
         return
-    holder = _read(descriptor, 0) or {}
+    holder = _read(descriptor, 2 * _RECORD_BYTES) or {}
     what = holder.get("doing", "another operation")
-    since = f" since {holder['since']}" if "since" in holder else ""
+    since = f" since {holder['since']}" if holder.get("since") else ""
     by = f" (process {holder['pid']})" if "pid" in holder else ""
     raise BusyError(
         f"{doing} cannot start: {what} is running{since}{by} and holds {file}",

@@ -68,6 +68,11 @@ def content_extents(member: Member) -> tuple[tuple[int, int], ...]:
     return ((0, member.size),) if member.kind is Kind.FILE else ()
 
 
+def stored_bytes(member: Member) -> int:
+    """How many bytes of content the stream holds of a member."""
+    return sum(length for _, length in content_extents(member))
+
+
 def _encode_name(key: str, name: bytes) -> dict[str, str]:
     try:
         return {key: name.decode("utf-8")}

@@ -59,6 +59,10 @@ def restore_recorded(
         return restore_set(
             folder, target, workers=os.cpu_count() or 2, stop=around.stop, report=around.report
         )
+    except DamagedError as failure:
+        failure.hint = "another set may be whole: backup4d verify tells; nothing was written"
+        error = failure
+        raise
     except EngineError as failure:
         error = failure
         raise

@@ -101,8 +101,8 @@ def _check_mounted(folder: Path, package: Path, *, was_separate: bool) -> None:
     if was_separate and not is_separate(folder, package):
         raise DestinationError(
             f"the volume of the backup folder is not mounted: {folder} is now on the application's own disk",
-            hint="mount it; if the backup folder was moved on purpose, remove "
-            f"{package / 'Logs' / '.backup4d.lock'} once",
+            hint="mount it; if the sets are to lie on the application's disk from now on, run once: "
+            f"backup4d backup --accept-destination '{package}'",
         )
 
 

@@ -95,7 +95,9 @@ def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
         if match is None or match["base"] != base or entry.name.startswith("."):
             continue
         if entry.is_symlink():
-            unreadable.append((entry.name, "it is a link; a set that was moved is not ours to remove"))
+            unreadable.append(
+                (entry.name, "it is a link; a set that was moved is not ours to remove")
+            )
             continue
         try:
             facts = read_set_facts(entry)

@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, time, timedelta
 from enum import Enum
 from pathlib import Path
@@ -15,7 +15,7 @@ from engine.archiver import Archiver, Patience, Vanished, store_file
 from engine.codec import frame_bytes, stored_limit
 from engine.content import Root, archive_path
 from engine.errors import Code, DamagedError, SourceError, StoppedError
-from engine.files import fsync_folder
+from engine.files import fsync_folder, give_to_owner_of
 from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
 from engine.host import Clock
@@ -80,6 +80,8 @@ def write_set(job: Job, around: Surroundings) -> SetFacts:
         facts = _final_facts(job, tuple(archives), archiver, spool.count, around.clock)
         spool_file.seek(0)
         _write_papers(job, facts, tuple(archives), spool_file)
+    for path in (*job.staging.iterdir(), job.staging):
+        give_to_owner_of(job.destination, path)
     fsync_folder(job.staging)
     return facts
 
@@ -198,7 +200,9 @@ def _write_log(job: Job, log: Path, spool: MemberSpool, around: Surroundings) ->
         descriptor = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SourceError(
-            f"the log {log} cannot be read: {error.strerror}", code=Code.LOG_BACKUP_FAILED
+            f"the log {log} cannot be read: {error.strerror}",
+            code=Code.LOG_BACKUP_FAILED,
+            hint="the user that runs backup4d must be able to read it",
         ) from error
     try:
         with _frames(job, number, log.suffix, ("log", "file"), around) as (frames, result):
@@ -238,7 +242,7 @@ def _write_papers(
     settings: dict[str, object] = {
         "file": str(job.layout.settings_file),
         "sha256": job.settings_digest,
-        "values": plain(asdict(job.settings)),
+        "values": plain(job.settings),
     }
     with _new_file(job.staging / MANIFEST) as stream:
         write_manifest(stream, facts, settings, archives, spool)
@@ -261,10 +265,11 @@ def _new_file(file: Path) -> Iterator[BinaryIO]:
 
 
 def plain(value: object) -> object:
-    """A settings value as JSON holds it: durations in seconds, times as text."""
+    """A settings value as JSON holds it: alternatives with the name of their form, durations in seconds."""
+    if is_dataclass(value) and not isinstance(value, type):
+        row = {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        return {"form": type(value).__name__, **row}
     match value:
-        case dict():
-            return {str(key): plain(inner) for key, inner in value.items()}
         case list() | tuple():
             return [plain(inner) for inner in value]
         case timedelta():

@@ -1,11 +1,12 @@
 """Whether a set is what was written: read back from the disk, frame by frame, member by member."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import Code, DamagedError, MissingSetError
+from engine.errors import Code, DamagedError, DamagedFrameError, EngineError, MissingSetError
 from engine.files import read_regular
 from engine.framereader import Block, StoredArchive, open_archive, read_blocks
 from engine.frametable import Frame
@@ -18,12 +19,13 @@ from engine.manifest import (
     parse_checksums,
     read_manifest,
 )
-from engine.member import Member
+from engine.member import Member, stored_bytes
 from engine.progress import Progress, Report
 from engine.stop import StopRequest
 from engine.streamcheck import StreamChecker, in_place
 
 _CHECKSUMS_LIMIT = 4 << 20
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,27 @@ def verify_set(folder: Path, *, workers: int, stop: StopRequest, report: Report)
         try:
             _verify_archive(manifest, archive, sums, workers=workers, stop=stop, report=report)
         except (DamagedError, MissingSetError) as error:
-            damage.append(str(error))
+            damage.append(f"{error}{_files_hit(manifest, archive, error)}")
             code = _code_for(archive, error)
     if damage and code is Code.DONE:
         code = Code.ARCHIVE_DAMAGED
     return Verdict(folder, facts.number, facts.members, facts.content_bytes, tuple(damage), code)
+
+
+def _files_hit(manifest: Manifest, archive: ArchiveFacts, error: EngineError) -> str:
+    """Which files of the application lie in a damaged frame, in words; empty when that cannot be told."""
+    if not isinstance(error, DamagedFrameError):
+        return ""
+    try:
+        names = [
+            os.fsdecode(member.path)
+            for member in members_of(manifest, archive)
+            if member.header < error.end and member.data + stored_bytes(member) > error.start
+        ]
+    except DamagedError:
+        return ""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"; it holds {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def _code_for(archive: ArchiveFacts, error: DamagedError | MissingSetError) -> Code:

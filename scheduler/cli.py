@@ -10,7 +10,7 @@ from engine.errors import EngineError, Exit
 from engine.version import VERSION
 from scheduler.context import LazyContext
 from scheduler.screen import say_json, warn
-from settings.errors import SettingsError
+from settings.errors import SettingsError, SettingsNotFoundError, UnknownKeyError
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def cli(ctx: click.Context, service_file: Path | None, state_folder: Path | None
     ctx.obj = LazyContext(service_file, state_folder)
 
 
-def main() -> None:
+def main() -> None:  # noqa: C901, PLR0912 - one line for each kind of failure
     """Run the command line and exit with its code."""
     as_json = "--json" in sys.argv
     try:
@@ -81,7 +81,7 @@ def main() -> None:
     except EngineError as error:
         code = _tell(str(error), error.hint, int(error.code), error.exit_code, as_json=as_json)
     except SettingsError as error:
-        code = _tell(str(error), "", 0, Exit.REFUSED, as_json=as_json)
+        code = _tell(str(error), "", 0, _exit_for(error), as_json=as_json)
     except BrokenPipeError:
         code = Exit.FAILED
     except OSError as error:
@@ -91,6 +91,12 @@ def main() -> None:
         _log.exception("this is a mistake in backup4d, please report it with these lines")
         code = Exit.FAILED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exit_for(error: SettingsError) -> Exit:
+    """A name that leads nowhere is wrong use; settings that cannot be used are refused."""
+    is_wrong_use = isinstance(error, SettingsNotFoundError | UnknownKeyError)
+    return Exit.USAGE if is_wrong_use else Exit.REFUSED
 
 
 def _tell(text: str, hint: str, number: int, exit_code: Exit, *, as_json: bool) -> int:

@@ -1,7 +1,6 @@
 """Commands about the service: run it, and ask how the databases do."""
 
 import logging
-import os
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +15,16 @@ from engine.lock import holding
 from scheduler.context import Context, context_of
 from scheduler.logs import log_to_stderr
 from scheduler.notify import Notifier
-from scheduler.screen import duration_words, say, say_json, size_words, time_words, warn
+from scheduler.screen import duration_words, say, say_json, size_words, time_words
 from scheduler.served import Host, Served
 from scheduler.service import Service
-from scheduler.status import SERVICE_LOCK, Status, database_status, service_holder
+from scheduler.status import (
+    SERVICE_LOCK,
+    ServiceState,
+    Status,
+    database_status,
+    service_state,
+)
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _DATABASES = click.argument("databases", nargs=-1, type=click.Path(path_type=Path))
@@ -46,7 +51,8 @@ def run(ctx: click.Context, databases: tuple[Path, ...]) -> int:
         )
     folder = context.environment.state_folder
     folder.mkdir(parents=True, exist_ok=True)
-    with holding(folder / SERVICE_LOCK, "a second service with this state folder") as lock:
+    since = context.clock.now().isoformat(timespec="seconds")
+    with holding(folder / SERVICE_LOCK, "the service", since):
         host = Host(folder, context.zone, context.service.path_map)
         service = Service(
             (Served(entry, host) for entry in served),
@@ -57,11 +63,8 @@ def run(ctx: click.Context, databases: tuple[Path, ...]) -> int:
         signal.signal(signal.SIGTERM, lambda *_: service.ask_stop())
         signal.signal(signal.SIGINT, lambda *_: service.ask_stop())
         signal.signal(signal.SIGHUP, lambda *_: service.ask_look())
-        since = context.clock.now().isoformat(timespec="seconds")
-        lock.note({"doing": "the service", "pid": os.getpid(), "since": since})
         _log.info("serving %d database(s), zone %s", len(served), context.zone.key)
         service.run()
-        lock.note(None)
     _log.info("stopped")
     return Exit.DONE
 
@@ -81,25 +84,32 @@ def status(ctx: click.Context, databases: tuple[Path, ...], *, as_json: bool) ->
         served = [(database, None) for database in databases]
     if not served:
         raise click.UsageError("no database named, and the service file lists none")
-    holder = service_holder(context.environment)
+    service, holder = service_state(context.environment)
     statuses = [database_status(context, package, data) for package, data in served]
     if as_json:
         now = context.clock.now()
         say_json(
-            {"service": holder, "databases": [_status_row(status, now) for status in statuses]}
+            {
+                "service": {"state": service.value, **holder},
+                "databases": [_status_row(status, now) for status in statuses],
+            }
         )
     else:
-        _say_service(holder)
+        _say_service(service, holder)
         for one in statuses:
             _say_status(one, context, context.clock)
     return Exit.FAILED if any(one.trouble for one in statuses) else Exit.DONE
 
 
-def _say_service(holder: dict[str, Any] | None) -> None:
-    if holder is None:
-        warn("the service is not running: no automatic backup will be made")
-    else:
-        say(f"service       running, process {holder.get('pid', '?')}, since {holder.get('since')}")
+def _say_service(service: ServiceState, holder: dict[str, Any]) -> None:
+    match service:
+        case ServiceState.RUNNING:
+            since = holder.get("since", "?")
+            say(f"service       running, process {holder.get('pid', '?')}, since {since}")
+        case ServiceState.STOPPED:
+            say("service       not running")
+        case ServiceState.HIDDEN:
+            say("service       not known: this user may not look into the service's state folder")
 
 
 def _say_status(status: Status, context: Context, clock: Clock) -> None:
@@ -114,8 +124,8 @@ def _say_status(status: Status, context: Context, clock: Clock) -> None:
     else:
         result = "ok" if status.last.code == 0 else f"error {status.last.code}"
         say(f"  last backup {time_words(status.last.ended, zone)}, {result}: {status.last.text}")
-    if not status.destination:
-        say("  last good   not known: the settings do not say where the sets are")
+    if status.free is None:
+        say("  last good   not known: the backup folder cannot be looked at now")
     elif status.last_good is None:
         say("  last good   none: there is nothing to restore")
     else:

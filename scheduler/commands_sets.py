@@ -51,16 +51,34 @@ def stop_on_signals() -> StopRequest:
 @click.command()
 @_DATABASE
 @_DATA_FILE
+@click.option(
+    "--accept-destination",
+    is_flag=True,
+    help="The backup folder is right, though it lies on another file system than the last time.",
+)
 @_JSON
 @click.pass_context
-def backup(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
+def backup(
+    ctx: click.Context,
+    database: Path,
+    data_file: Path | None,
+    *,
+    accept_destination: bool,
+    as_json: bool,
+) -> int:
     """Make a set of DATABASE now, whatever the schedule says.
 
     Ctrl-C is 4D's Stop button: nothing half-made remains.
     """
     context = context_of(ctx)
     layout = context.layout(database, data_file)
-    request = Request(layout, context.service.path_map, context.zone, None)
+    request = Request(
+        layout,
+        context.service.path_map,
+        context.zone,
+        None,
+        accept_destination=accept_destination,
+    )
     with progress_shown(context.clock, quiet=as_json) as report:
         outcome = run_backup(request, Surroundings(context.clock, stop_on_signals(), report))
     facts = outcome.facts

@@ -1,6 +1,6 @@
 """Commands about the settings file: check, explain, show, set, schema."""
 
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,16 @@ from engine.setwriter import plain
 from scheduler.context import Context, context_of
 from scheduler.screen import say, say_json, time_words, warn
 from scheduler.status import coming_slots
-from settings.errors import SettingsRefusedError, describe_finding
+from settings.errors import (
+    SettingsRefusedError,
+    UnmappedPathError,
+    UnusablePathError,
+    describe_finding,
+)
 from settings.explain import explain_settings
 from settings.layout import DatabaseLayout
 from settings.model import Finding, Severity
+from settings.paths import resolve_path
 from settings.reader import Reading, load_settings
 from settings.schema import diagnose, schema_text
 from settings.writeback import write_setting
@@ -45,10 +51,12 @@ def check(ctx: click.Context, path: Path, *, as_json: bool) -> int:
 
     Exit code 4 when anything cannot be used as written.
     """
-    file, _ = _settings_file(context_of(ctx), path)
+    context = context_of(ctx)
+    file, layout = _settings_file(context, path)
     try:
         reading = load_settings(file)
-        findings, refused = reading.findings, False
+        package = file.parent if layout is None else layout.package
+        findings, refused = (*reading.findings, *_unmapped(reading, package, context)), False
     except SettingsRefusedError as error:
         findings, refused = error.findings, True
     usable = not refused and all(one.severity is not Severity.ERROR for one in findings)
@@ -66,12 +74,23 @@ def check(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     return Exit.DONE if usable else Exit.REFUSED
 
 
+def _unmapped(reading: Reading, package: Path, context: Context) -> list[Finding]:
+    """A destination of another machine is refused at every backup, so it is refused here."""
+    destination = reading.settings.destination
+    try:
+        resolve_path(destination, package, context.service.path_map)
+    except (UnmappedPathError, UnusablePathError) as error:
+        element = "Settings/General/DestinationFolder"
+        return [Finding(Severity.ERROR, element, None, destination.raw, "", str(error))]
+    return []
+
+
 def _schema_notes(file: Path) -> list[Finding]:
     return diagnose(file.read_bytes())
 
 
 def _say_findings(file: Path, findings: tuple[Finding, ...], *, refused: bool) -> None:
-    for one in findings:
+    for one in sorted(findings, key=lambda finding: finding.line or 0):
         say(f"{one.severity.value}: {describe_finding(file, one)}")
     if refused:
         say(f"{file} is refused: no backup is made until the errors above are corrected")
@@ -140,7 +159,7 @@ def show(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     context = context_of(ctx)
     layout = context.layout(path, None)
     reading = load_settings(layout.settings_file)
-    values = _tagged(reading)
+    values = plain(reading.settings)
     if as_json:
         say_json(
             {
@@ -165,20 +184,25 @@ def show(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     for note in layout.notes:
         say(f"note: {note}")
     say("values in force:")
-    for key, value in values.items():
-        say(f"  {key:<26}{value}")
+    for key, value in _flat(values):
+        say(f"  {key:<32}{value}")
     _say_problems(reading)
     return Exit.DONE
 
 
-def _tagged(reading: Reading) -> dict[str, Any]:
-    """Values as JSON holds them; alternatives (schedule, retry, paths) carry the name of their form."""
-    current = reading.settings
-    row = plain(asdict(current))
-    assert isinstance(row, dict)  # noqa: S101 - a dataclass is a dictionary there
-    for key in ("schedule", "retry", "rotation", "destination"):
-        row[key] = {"form": type(getattr(current, key)).__name__, **row[key]}
-    return row
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Nested values as lines: `rotation.count`; the form of an alternative stands at its own name."""
+    if isinstance(value, dict):
+        rest = {key: inner for key, inner in value.items() if key != "form"}
+        if name and "form" in value:
+            yield name, value["form"]
+        for key, inner in rest.items():
+            yield from _flat(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value, start=1):
+            yield from _flat(inner, f"{name}.{number}")
+    else:
+        yield name, "none" if value is None else value
 
 
 @settings.command("set")

@@ -18,7 +18,8 @@ from engine.backup import Request, run_backup
 from engine.errors import EngineError, Exit
 from engine.host import Clock, HostClock
 from engine.progress import Progress
-from engine.report import partial_reason
+from engine.records import Recorder
+from engine.report import Times, partial_reason
 from engine.results import Outcome
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
@@ -62,8 +63,16 @@ def run_request(row: dict[str, Any], speaker: "Speaker", stop: StopRequest) -> E
     except EngineError as error:
         return Failed(error.code, error.exit_code, str(error), error.hint)
     except SettingsError as error:
-        return Failed(1409, Exit.REFUSED, str(error), "")
+        return _not_found(row, str(error), speaker.clock.now())
     return ending_of(outcome)
+
+
+def _not_found(row: dict[str, Any], why: str, now: datetime) -> Failed:
+    """The database is not where it was: told in the journal when there still is a place for it."""
+    package, zone = Path(row["package"]), ZoneInfo(row["zone"])
+    error = EngineError(why, hint=f"run: backup4d settings show '{package}'")
+    Recorder(package, str(package), zone).failed("backup", error, Times(None, now, now, zone))
+    return Failed(error.code, Exit.REFUSED, why, error.hint)
 
 
 def ending_of(outcome: Outcome) -> Ending:

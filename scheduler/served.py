@@ -26,7 +26,7 @@ from scheduler.after import (
     after_success,
 )
 from scheduler.decide import ClockDamage, Decision, Missed, Run, decide
-from scheduler.known import Failure, Known, Manual, Serving, watch
+from scheduler.known import Failure, Halt, Known, Manual, Serving, watch
 from scheduler.outcomes import Ending, Failed, Postponed, Published
 from scheduler.state import (
     LastRun,
@@ -84,9 +84,11 @@ class Served:
             self._refuse(f"{self.name} cannot be read: {error.strerror}", now)
             return
         self.layout, self.problem = layout, None
-        self._refused_digest = ""
+        was_refused, self._refused_digest = self._refused_digest, ""
         if self._reading is None or reading.digest != self._reading.digest:
             self._take_up(reading, now)
+        elif was_refused:
+            self._journal("Settings", (f"Settings usable again : {reading.file}",), now)
         self._notice_others(layout, now)
 
     def _refuse(self, why: str, now: datetime) -> None:
@@ -95,7 +97,9 @@ class Served:
         if why == self._refused_digest:
             return
         self._refused_digest = why
-        kept = "; the last good settings stay in force" if self._reading is not None else ""
+        kept = ""
+        if self._reading is not None:  # the run reads the file itself, as 4D does, and is refused
+            kept = "; the last good schedule stays, and backups fail until the file is corrected"
         _log.error("%s: settings refused%s: %s", self.name, kept, one_line(why))
         lines = (f"Settings refused{kept}", *(f"Reason : {line}" for line in why.splitlines()))
         self._journal("Settings", lines, now)
@@ -222,7 +226,7 @@ class Served:
             local = run.slot.at.astimezone(self._host.zone)
             lines = (
                 f"Missed : {run.missed} scheduled backup(s), the first at {local:%Y-%m-%d %H:%M:%S}",
-                "Now : one backup catches up for all of them",
+                "Now : one backup catches up",
             )
             self._journal("Scheduled backup missed", lines, now)
         self._change(after_start(self._state.known, run, now))
@@ -233,7 +237,10 @@ class Served:
         if isinstance(ending, Published):
             self._number_seen = ending.number
         self._state = replace(self._state, last=_last_run(ending, now))
-        self._apply(_change_after(self._state.known, ending, now), now)
+        change = _change_after(self._state.known, ending, now)
+        if isinstance(change.known.trouble, Halt):
+            self._tell_halt(change.known.trouble, now)
+        self._apply(change, now)
 
     def destination_device(self) -> int:
         """The device that sets are written to; 0 while it is unknown. Databases on one device take turns."""
@@ -269,23 +276,40 @@ class Served:
         zone = self._host.zone
         first = missed.slots.first.at.astimezone(zone)
         last = missed.slots.last.at.astimezone(zone)
-        span = f"from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S}"
+        span = f"the backup of {first:%Y-%m-%d %H:%M:%S}"
+        if missed.slots.count > 1:
+            span = f"{missed.slots.count} scheduled backups, from {first:%Y-%m-%d %H:%M:%S} to"
+            span += f" {last:%Y-%m-%d %H:%M:%S}"
         lines = (
-            f"Missed : {missed.slots.count} scheduled backup(s), {span}",
+            f"Missed : {span}",
             f"Reason : {missed.reason}",
         )
         _log.warning("%s: %s; %s", self.name, *lines)
         self._journal("Scheduled backup missed", lines, now)
 
-    def _journal(self, title: str, lines: tuple[str, ...], now: datetime) -> None:
+    def _tell_halt(self, halt: Halt, now: datetime) -> None:
+        error = EngineError(
+            f"all {halt.attempts} attempts failed; automatic backups are halted",
+            code=Code.ATTEMPTS_USED_UP,
+            hint="mend what the last error says, then start a backup by hand, change the settings, or "
+            "restart the service",
+        )
+        _log.error("%s: %s; %s", self.name, error, error.hint)
+        self._journal("Scheduled backups halted", (), now, error)
+
+    def _journal(
+        self, title: str, lines: tuple[str, ...], now: datetime, error: EngineError | None = None
+    ) -> None:
         package = self._entry.package if self.layout is None else self.layout.package
         recorder = Recorder(package, self.name, self._host.zone)
         try:
             # the first entry of a database may come before its first backup
             (package / "Logs").mkdir(exist_ok=True)
-            recorder.journal(simple_entry(title, lines, Times(None, now, now, self._host.zone)))
-        except OSError as error:
-            _log.error("%s: the Backup journal could not be written: %s", self.name, error.strerror)
+            recorder.journal(
+                simple_entry(title, lines, Times(None, now, now, self._host.zone), error)
+            )
+        except OSError as cause:
+            _log.error("%s: the Backup journal could not be written: %s", self.name, cause.strerror)
 
 
 def _change_after(known: Known, ending: Ending, now: datetime) -> Change:

@@ -17,7 +17,8 @@ from scheduler.watch import Watch
 
 _log = logging.getLogger(__name__)
 
-_OVERDUE_SECONDS = 2.5 * HEARTBEAT.total_seconds()
+# two heartbeats and a little, and less than decide.ON_TIME: a slot after a jump of the clock is still on time
+_OVERDUE_SECONDS = 2.2 * HEARTBEAT.total_seconds()
 _DEBOUNCE = timedelta(seconds=1.5)
 STOP_SECONDS = 60
 

@@ -91,7 +91,7 @@ def load_state(file: Path) -> State | None:
         RecursionError,
         OverflowError,
     ) as error:
-        raise StateError(f"it is damaged: {error!r}") from error
+        raise StateError("it is damaged, or was not written by backup4d") from error
 
 
 def save_state(file: Path, state: State) -> None:

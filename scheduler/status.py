@@ -1,7 +1,8 @@
 """How a database does, from what lies on the disk: works with and without a running service."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from scheduler.context import Context
 from scheduler.decide import Halted, decide
 from scheduler.environment import Environment
 from scheduler.known import Known, watch
-from scheduler.slots import Slot, slots_after
+from scheduler.slots import Slot, missed_slots, slots_after
 from scheduler.state import State, StateError, load_state, state_file
 from settings.errors import SettingsError
 from settings.layout import DatabaseLayout
-from settings.model import Settings
+from settings.model import Never, Settings
 from settings.reader import load_settings
 
 SERVICE_LOCK = "service.lock"
+# a slot this long ago without a good set is worth a word, even if a run is on its way
+_LATE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,25 @@ class Status:
     trouble: tuple[str, ...]
 
 
-def service_holder(environment: Environment) -> dict[str, Any] | None:
-    """What the running service says of itself; None when none runs with this state folder."""
+class ServiceState(Enum):
+    """Whether a service runs with this state folder; HIDDEN when this user may not see it."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    HIDDEN = "hidden"
+
+
+def service_state(environment: Environment) -> tuple[ServiceState, dict[str, Any]]:
+    """The service's state, and what it says of itself when it runs."""
     try:
-        return current_holder(environment.state_folder / SERVICE_LOCK)
+        holder = current_holder(environment.state_folder / SERVICE_LOCK)
+    except PermissionError:
+        return ServiceState.HIDDEN, {}
     except OSError:
-        return None
+        return ServiceState.STOPPED, {}
+    if holder is None:
+        return ServiceState.STOPPED, {}
+    return ServiceState.RUNNING, holder
 
 
 def database_status(context: Context, package: Path, data_file: Path | None) -> Status:
@@ -79,8 +95,9 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
     if last is not None and last.code != 0:
         trouble.append(f"the last backup ended with error {last.code}: {last.text}")
     complete = [stored for stored in sets if stored.facts.complete]
-    if not complete:
+    if free is not None and not complete:
         trouble.append("there is no complete set yet")
+    trouble += _neglect(context, settings, state, complete, now)
     return Status(
         package=str(layout.package),
         running=_running(layout),
@@ -102,11 +119,36 @@ def _status_without_settings(
     trouble = [why]
     state = None if layout is None else _state(context.environment, layout, trouble)
     plan = "nothing is scheduled while the settings cannot be read"
-    if state is not None and service_holder(context.environment) is not None:
+    if state is not None and service_state(context.environment)[0] is ServiceState.RUNNING:
         reason = decide(state.known, context.clock.now()).reason
         plan = f"{reason}; by the last good settings, until the service restarts"
     last = None if layout is None else _last(state, layout, None, ())
     return Status(str(package), None, last, None, 0, None, plan, "", None, tuple(trouble))
+
+
+def _neglect(
+    context: Context,
+    settings: Settings,
+    state: State | None,
+    complete: list[StoredSet],
+    now: datetime,
+) -> list[str]:
+    """Backups that have stopped without anybody noticing."""
+    known = _known(context, settings, state, now)
+    if isinstance(known.schedule, Never):
+        return []
+    trouble: list[str] = []
+    if service_state(context.environment)[0] is ServiceState.STOPPED:
+        trouble.append("the service is not running: no automatic backup will be made")
+    if complete and known.running is None and known.trouble is None:
+        facts = complete[-1].facts
+        since = max(facts.started, facts.scheduled or facts.started)
+        passed = missed_slots(known.schedule, since, now - _LATE, known.anchor, known.zone)
+        if passed is not None:
+            trouble.append(
+                f"{passed.count} scheduled backup(s) have passed since the last good set"
+            )
+    return trouble
 
 
 def coming_slots(
@@ -151,8 +193,14 @@ def _known(context: Context, settings: Settings, state: State | None, now: datet
     if state is None:
         return watch(settings.schedule, settings.retry, context.zone, now)
     known = state.known
-    if service_holder(context.environment) is None:
+    if service_state(context.environment)[0] is ServiceState.STOPPED:
         known = after_restart(known, now)
+    if (known.schedule, known.retry, known.zone) == (
+        settings.schedule,
+        settings.retry,
+        context.zone,
+    ):
+        return known
     return after_settings_change(known, settings.schedule, settings.retry, context.zone, now).known
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-HEARTBEAT = timedelta(seconds=20)
+HEARTBEAT = timedelta(seconds=25)
 
 _OPTIONS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 

@@ -72,7 +72,7 @@ class UnusablePathError(SettingsError):
     """A path whose `..` parts climb above the top of the file system."""
 
     def __init__(self, path: SettingsPath) -> None:
-        super().__init__(f"path {path.raw!r} climbs above the top folder. Remove the '..' parts")
+        super().__init__(f"path '{path.raw}' climbs above the top folder. Remove the '..' parts")
         self.path = path
 
 
@@ -83,7 +83,7 @@ class UnmappedPathError(SettingsError):
         self.path = path
         source = escape(_folder_of(path))
         super().__init__(
-            f"{path.raw!r} is a {path.kind.value} path of another machine. Say where it is on this "
+            f"'{path.raw}' is a {path.kind.value} path of another machine. Say where it is on this "
             "one, in the service file inside <Backup4DService>:\n"
             "<PathMap>\n"
             f"  <Map><From>{source}</From><To>/folder/on/this/machine/</To></Map>\n"

@@ -160,10 +160,12 @@ def _explain_archive(settings: Settings) -> list[str]:
 
 
 def _explain_recovery(settings: Settings) -> str:
-    if settings.redundancy is Rate.NONE:
+    if settings.redundancy is Rate.NONE and settings.interlacing is Rate.NONE:
         return "No recovery data is added."
-    spread = f", interlacing {settings.interlacing.value.lower()}"
-    return f"Recovery data is added (redundancy {settings.redundancy.value.lower()}{spread})."
+    return (
+        f"Recovery data is asked for (Redundancy {settings.redundancy.value}, Interlacing "
+        f"{settings.interlacing.value}); this release does not write any yet."
+    )
 
 
 def _explain_service(settings: Settings) -> list[str]:

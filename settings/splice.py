@@ -51,7 +51,8 @@ def replace_value(data: bytes, node: Node, text: str) -> bytes:
 
 def insert_value(data: bytes, backup: Node, key: Key, text: str) -> bytes:
     """Return the bytes with an element that was absent, where 4D would write it, with its blocks."""
-    path = max((key.path, *_same_name(key)), key=lambda place: _depth(backup, place))
+    places = (key.path, *(place for place in _same_name(key) if _is_nesting(backup, place)))
+    path = max(places, key=lambda place: _depth(backup, place))
     names = path.split("/")
     depth = _depth(backup, path)
     parent = find_nodes(backup, "/".join(names[:depth]))[0] if depth else backup
@@ -64,6 +65,15 @@ def insert_value(data: bytes, backup: Node, key: Key, text: str) -> bytes:
 def _same_name(key: Key) -> list[str]:
     name = key.path.rpartition("/")[2]
     return [place for place in key.aliases if place.rpartition("/")[2] == name]
+
+
+def _is_nesting(backup: Node, place: str) -> bool:
+    """The manual's blocks inside Frequency count only in a file that has some there already."""
+    names = place.split("/")
+    if "Frequency" not in names[:-1]:
+        return True
+    outer = "/".join(names[: names.index("Frequency") + 1])
+    return any(node.children for node in find_nodes(backup, outer))
 
 
 def _depth(backup: Node, path: str) -> int:

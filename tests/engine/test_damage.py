@@ -392,6 +392,21 @@ def test_nothing_is_written_through_a_link_of_the_archive(copy: Path, tmp_path: 
     assert not (tmp_path / "back").exists()
 
 
+def test_nothing_is_written_through_a_link_put_there_meanwhile(good: Path, tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+
+    def put(_progress: Progress) -> None:
+        folder = tmp_path / ".back.restoring" / "Project"
+        if not folder.is_symlink():
+            folder.symlink_to(tmp_path / "victim")
+
+    with pytest.raises(RestoreError):
+        restore_set(good, tmp_path / "back", workers=2, stop=StopRequest(), report=put)
+
+    assert list((tmp_path / "victim").iterdir()) == []
+    assert not (tmp_path / "back").exists()
+
+
 @pytest.mark.parametrize("link", ["../../../../etc/hostname", "/etc/hostname", "not there", ""])
 def test_a_hard_link_never_leads_outside(copy: Path, tmp_path: Path, link: str) -> None:
     forge(copy, lambda document: member(document, "Project/twin").update(link=link))

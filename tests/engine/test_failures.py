@@ -486,20 +486,30 @@ def test_settings_that_are_refused_are_journaled(tmp_path: Path) -> None:
     assert app.sets() == []
 
 
+class StopThatReplaces(StopRequest):
+    """Looked at before publishing, it puts another folder in the place of the destination."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self.app = app
+
+    def check(self) -> None:
+        here = self.app.destination
+        for staging in here.glob(".backup4d-staging-*"):
+            if (staging / "SHA256SUMS").exists():
+                here.rename(here.with_name("unmounted"))
+                here.mkdir()
+                shutil.copytree(here.with_name("unmounted") / staging.name, staging)
+
+
 def test_a_destination_replaced_during_the_run_gets_no_set(tmp_path: Path) -> None:
-    """What was mounted when the run began is gone: the set must not appear in the empty folder below."""
+    """What was mounted when the run began is gone: the set must not appear in the folder below."""
     app = make_app(tmp_path)
 
-    def unmount(progress: Progress) -> None:
-        if progress.phase == "checking" and not (tmp_path / "unmounted").exists():
-            app.destination.rename(tmp_path / "unmounted")
-            app.destination.mkdir()
+    error = failing(app, stop=StopThatReplaces(app))
 
-    with pytest.raises(DestinationError):
-        app.backup(report=unmount)
-
-    assert app.sets() == []
-    assert "Full Backup aborted" in app.journal()
+    assert isinstance(error, DestinationError)
+    assert "is not the folder it was when the backup began" in str(error)
 
 
 def test_a_volume_that_was_there_and_is_not_mounted_is_a_failure(tmp_path: Path) -> None:
@@ -633,12 +643,13 @@ def test_a_database_that_is_being_backed_up_is_busy(tmp_path: Path) -> None:
 
 
 def test_the_holder_of_a_lock_can_be_asked_for(tmp_path: Path) -> None:
-    with holding(tmp_path / "Logs" / "lock", "a test") as lock:
-        assert current_holder(tmp_path / "Logs" / "lock") == {}
-        lock.note({"doing": "a test"})
-        assert current_holder(tmp_path / "Logs" / "lock") == {"doing": "a test"}
+    file = tmp_path / "Logs" / "lock"
 
-    assert current_holder(tmp_path / "Logs" / "lock") is None
+    with holding(file, "a test", "2026-01-10T02:30:00+00:00"):
+        held = current_holder(file)
+
+    assert held == {"doing": "a test", "pid": os.getpid(), "since": "2026-01-10T02:30:00+00:00"}
+    assert current_holder(file) is None
     assert current_holder(tmp_path / "nothing") is None
 
 

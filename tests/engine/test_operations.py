@@ -117,7 +117,9 @@ def test_a_refused_restore_is_no_restore(tmp_path: Path) -> None:
     with pytest.raises(RestoreError):
         restore_recorded(folder, app.package, app.layout, PARIS, around(app))
 
-    assert "1409" in app.journal()
+    entry = app.journal().partition("*** Restore\n")[2]
+    assert "exists already; nothing was written" in entry
+    assert "Result : nothing was restored" in entry
 
 
 def test_a_run_tells_its_phases_in_order_and_never_goes_back(tmp_path: Path) -> None:
