@@ -102,6 +102,7 @@ class FrameWriter:
     def rewind(self, mark: StreamMark) -> None:
         """Forget everything submitted after the mark."""
         self._drain()
+        self._output.wait()  # first: a late word about what is durable would count bytes that go now
         self._before_rewind(mark.frames)
         self._output.rewind(mark.output)
         self.frames.truncate(mark.frames)

@@ -87,6 +87,10 @@ class Output:
         """This place, for `rewind`."""
         return OutputMark(self._segment, self._written, self._digest.copy(), tuple(self._done))
 
+    def wait(self) -> None:
+        """Return when no write-back is under way, so that `on_durable` tells nothing old any more."""
+        self._flusher.wait()
+
     def rewind(self, mark: OutputMark) -> None:
         """Forget everything written after the mark."""
         if mark.segment != self._segment:

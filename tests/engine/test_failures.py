@@ -731,6 +731,40 @@ def test_an_archive_that_reads_back_otherwise_is_never_published(tmp_path: Path,
     assert "frame 0 at byte 0 is damaged" in str(error)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", ["None", "Fast"])
+def test_a_large_archive_is_checked_while_it_is_written(tmp_path: Path, rate: str) -> None:
+    """From 64 MiB on the check follows the writing; a rewound file must not confuse it."""
+    noise = random.Random(5).randbytes(200 << 20)
+    app = make_app(tmp_path, {COMPRESSION: rate}, data=noise)
+    touched: list[int] = []
+
+    def touch_twice(progress: Progress) -> None:
+        if progress.phase == "saving" and progress.done > (150 << 20) and len(touched) < 2:
+            touched.append(progress.done)
+            with app.data_file.open("r+b") as stream:
+                stream.write(noise[:1])
+
+    outcome = app.backup(report=touch_twice)
+
+    assert len(touched) == 2
+    assert outcome.folder is not None
+    assert verified(outcome.folder).good
+    restored(outcome.folder, tmp_path / "back")
+    assert (tmp_path / "back" / "Data" / "data.4DD").read_bytes() == noise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", ["None", "Fast"])
+def test_damage_to_a_large_archive_is_found_while_it_is_written(tmp_path: Path, rate: str) -> None:
+    noise = random.Random(6).randbytes(200 << 20)
+    app = make_app(tmp_path, {COMPRESSION: rate}, data=noise)
+
+    error = failing(app, report=spoil(app, "data[0001].tar" + (".zst" if rate == "Fast" else "")))
+
+    assert isinstance(error, DamagedError)
+
+
 def test_nothing_that_fails_after_publishing_makes_a_failure_of_a_good_set(tmp_path: Path) -> None:
     app = make_app(tmp_path, {KEEP: "1"})
     app.backup()
