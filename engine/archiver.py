@@ -5,7 +5,6 @@ A copy is taken as whole only when size, times and identity were the same before
 when the reading began is kept.
 """
 
-import errno
 import os
 import stat
 from typing import Protocol
@@ -17,12 +16,21 @@ from engine.errors import Code, SourceError, SourceNeverQuietError
 from engine.framewriter import FrameWriter
 from engine.host import Clock, pause
 from engine.manifest import MemberSpool
-from engine.member import Attributes, Kind, Member, Role
+from engine.member import Kind, Member, Role, stored_bytes
+from engine.sourcefile import (
+    ReadError,
+    Vanished,
+    attributes_of,
+    fill,
+    find_extents,
+    is_still,
+    open_source,
+    read_whole,
+)
 from engine.stop import StopRequest
 from engine.tarstream import END, member_header, padding
 from engine.walk import Found
 
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Two writes within one tick of the kernel's clock leave the same time stamp (4 ms at 250 Hz): a file is
 # only believed to be still when its last change is older than this before the reading starts.
 _SETTLED_NS = 50_000_000
@@ -33,17 +41,11 @@ _SPECIAL = {
     stat.S_IFBLK: "device",
 }
 
-Extents = tuple[tuple[int, int], ...]
-
 
 class Watcher(Protocol):
     """Who is told how many bytes of content have been read."""
 
     def __call__(self, count: int) -> None: ...
-
-
-class Vanished(Exception):  # noqa: N818 - not an error: the file was deleted between listing and reading
-    """The file went away before it was read."""
 
 
 class Patience:
@@ -122,7 +124,7 @@ class Archiver:
     # --- members without content
 
     def _add_plain(self, found: Found, role: Role, kind: Kind, *, link: bytes = b"") -> None:
-        attributes = _attributes(found.facts)
+        attributes = attributes_of(found.facts)
         header = member_header(found.path, kind, attributes, link=link)
         at = self._position
         self._append(header)
@@ -147,7 +149,7 @@ class Archiver:
         if first is not None:
             self._add_plain(found, role, Kind.HARDLINK, link=first)
             return
-        descriptor = _open_source(found)
+        descriptor = open_source(found)
         try:
             opened = os.fstat(descriptor)
             if not stat.S_ISREG(opened.st_mode):
@@ -157,7 +159,7 @@ class Archiver:
                 self._add_small(found, role, descriptor)
             else:
                 self._add_large(found, role, descriptor)
-        except _ReadError as error:
+        except ReadError as error:
             raise SourceError(
                 f"{os.fsdecode(found.path)} cannot be read: {error}",
                 hint="the disk below the application may be failing; check it before anything else",
@@ -171,14 +173,14 @@ class Archiver:
         while True:
             before = self._settle(descriptor, found.path)
             began = self._patience.now()
-            content = _read_whole(descriptor, before.st_size)
-            if content is not None and _still(before, os.fstat(descriptor), role):
+            content = read_whole(descriptor, before.st_size)
+            if content is not None and is_still(before, os.fstat(descriptor), role):
                 break
             self._patience.again(found.path, began)
             if os.fstat(descriptor).st_size >= FRAME_BYTES:
                 self._add_large(found, role, descriptor)
                 return
-        attributes = _attributes(before)
+        attributes = attributes_of(before)
         header = member_header(found.path, Kind.FILE, attributes, size=len(content))
         at = self._position
         total = len(header) + len(content) + padding(len(content))
@@ -212,10 +214,10 @@ class Archiver:
                 began = self._patience.now()
                 try:
                     member = self._stream(found, role, descriptor, before)
-                except _ReadError:
+                except ReadError:
                     self._frames.rewind(mark)  # the backup goes on when it is an attachment
                     raise
-                if member is not None and _still(before, os.fstat(descriptor), role):
+                if member is not None and is_still(before, os.fstat(descriptor), role):
                     break
                 self._frames.rewind(mark)
                 self._patience.again(found.path, began)
@@ -229,8 +231,8 @@ class Archiver:
         """Send one reading through; None when the file became shorter meanwhile."""
         size = facts.st_size
         cut = frame_bytes(size)
-        extents = _extents(descriptor, facts, cut)
-        attributes = _attributes(facts)
+        extents = find_extents(descriptor, facts, cut)
+        attributes = attributes_of(facts)
         header = member_header(found.path, Kind.FILE, attributes, size=size, extents=extents)
         at = self._frames.position
         self._submit_bytes(header)
@@ -265,7 +267,7 @@ class Archiver:
             whole = False
             try:
                 with memoryview(buffer)[:count] as block:
-                    whole = _fill(descriptor, block, offset)
+                    whole = fill(descriptor, block, offset)
                     if whole:
                         digest.update(block)
             finally:
@@ -320,16 +322,12 @@ class Archiver:
 
     def _done(self, member: Member, unreported: int) -> None:
         self._spool.add(member)
-        self.content_bytes += member.size
+        self.content_bytes += stored_bytes(member)
         if unreported:
             self._watcher(unreported)
 
 
-# --- reading ---------------------------------------------------------------------------------------
-
-
-class _ReadError(Exception):
-    """Reading a source failed; not an OSError, so that it is never taken for one of the output."""
+# --- the log --------------------------------------------------------------------------------------
 
 
 def store_file(frames: FrameWriter, descriptor: int, path: bytes, *, stop: StopRequest) -> Member:
@@ -353,58 +351,17 @@ def store_file(frames: FrameWriter, descriptor: int, path: bytes, *, stop: StopR
         Kind.FILE,
         Role.LOG,
         size,
-        _attributes(facts),
+        attributes_of(facts),
         0,
         0,
         digest=digest.hexdigest(),
     )
 
 
-def _open_source(found: Found) -> int:
-    try:
-        return os.open(found.name, _OPEN, dir_fd=found.folder)
-    except FileNotFoundError as error:
-        raise Vanished from error
-    except OSError as error:
-        raise SourceError(
-            f"{os.fsdecode(found.path)} cannot be read: {error.strerror}",
-            hint="the user that runs backup4d must be able to read it",
-        ) from error
-
-
-def _attributes(facts: os.stat_result) -> Attributes:
-    mode = stat.S_IMODE(facts.st_mode)
-    return Attributes(mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns)
-
-
-def _still(before: os.stat_result, after: os.stat_result, role: Role) -> bool:
-    if role is Role.LOG:
-        return after.st_size >= before.st_size
-    return (
-        before.st_size == after.st_size
-        and before.st_mtime_ns == after.st_mtime_ns
-        and before.st_ctime_ns == after.st_ctime_ns
-    )
-
-
-def _fill(descriptor: int, block: memoryview, offset: int) -> bool:
-    """Fill the block from the file; False when the file ends before."""
-    done = 0
-    while done < len(block):
-        try:
-            count = os.preadv(descriptor, [block[done:]], offset + done)
-        except OSError as error:
-            raise _ReadError(error.strerror) from error
-        if count == 0:
-            return False
-        done += count
-    return True
-
-
 def _fill_log(descriptor: int, block: memoryview, offset: int, path: bytes) -> None:
     try:
-        whole = _fill(descriptor, block, offset)
-    except _ReadError as error:
+        whole = fill(descriptor, block, offset)
+    except ReadError as error:
         raise SourceError(
             f"{os.fsdecode(path)} cannot be read: {error}", code=Code.LOG_BACKUP_FAILED
         ) from error
@@ -413,38 +370,3 @@ def _fill_log(descriptor: int, block: memoryview, offset: int, path: bytes) -> N
             f"the log {os.fsdecode(path)} became shorter while it was read",
             hint="it was renewed during the backup; the next attempt will find it whole",
         )
-
-
-def _read_whole(descriptor: int, size: int) -> bytes | None:
-    content = bytearray(size)
-    if not _fill(descriptor, memoryview(content), 0):
-        return None
-    return bytes(content)
-
-
-def _extents(descriptor: int, facts: os.stat_result, cut: int) -> Extents | None:
-    """The pieces of a file that hold data, on the grid of its frames; None when there are no holes to skip."""
-    if facts.st_blocks * 512 >= facts.st_size:
-        return None
-    extents: list[tuple[int, int]] = []
-    position = 0
-    while position < facts.st_size:
-        try:
-            data = os.lseek(descriptor, position, os.SEEK_DATA)
-            hole = os.lseek(descriptor, data, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                return None  # where nobody can tell the holes, everything is read
-            break  # nothing but a hole up to the end, or the file became shorter
-        start = max(data // cut * cut, position)
-        end = min(-(-hole // cut) * cut, facts.st_size)
-        if extents and extents[-1][0] + extents[-1][1] == start:
-            extents[-1] = (extents[-1][0], extents[-1][1] + end - start)
-        else:
-            extents.append((start, end - start))
-        position = end
-    if sum(length for _, length in extents) == facts.st_size:
-        return None
-    if not extents or sum(extents[-1]) < facts.st_size:
-        extents.append((facts.st_size, 0))  # GNU tar marks a hole at the end this way
-    return tuple(extents)

@@ -112,7 +112,7 @@ def find_sources(layout: DatabaseLayout, reading: Reading, path_map: PathMap) ->
     Raises SourceError, RefusedError.
     """
     settings = reading.settings
-    unusable = _unusable_attachments(reading)
+    unusable = _without_a_path(reading, layout)
     selection = select_content(layout, settings.content, path_map)
     _refuse_empty(selection, layout)
     for root in selection.required:
@@ -156,13 +156,16 @@ def find_sources(layout: DatabaseLayout, reading: Reading, path_map: PathMap) ->
     )
 
 
-def _unusable_attachments(reading: Reading) -> tuple[str, ...]:
-    """Entries of IncludesFiles that the reader could not use, as they were read."""
-    return tuple(
+def _without_a_path(reading: Reading, layout: DatabaseLayout) -> list[str]:
+    """What is asked for and nobody can look for: unusable entries of IncludesFiles, an unknown structure."""
+    names = [
         finding.read
         for finding in reading.findings
         if finding.severity is Severity.ERROR and "IncludesFiles" in finding.element
-    )
+    ]
+    if reading.settings.content.structure and layout.structure is None:
+        names.append(f"the structure of {layout.package}")
+    return names
 
 
 def _through_link(root: Root) -> Root:
@@ -234,7 +237,7 @@ def walk_sources(
     taken = {root.path for root in sources.roots}
     if sources.log_path is not None:
         taken.add(sources.log_path)
-    skip = _skip_rule(taken, destination.stat(), left_out)
+    skip = _skip_rule(taken, destination, left_out)
     leading: set[bytes] = set()
     for root in sources.roots:
         for found in _leading_folders(root, leading):
@@ -255,14 +258,14 @@ def _below_root(root: Root, skip: Skip, problem: Problem) -> Iterator[tuple[Root
             yield root, found
 
 
-def _skip_rule(
-    taken: set[bytes], destination: os.stat_result, left_out: Callable[[bytes], None]
-) -> Skip:
+def _skip_rule(taken: set[bytes], destination: Path, left_out: Callable[[bytes], None]) -> Skip:
+    facts = destination.stat()
+
     def skip(folder: os.stat_result, path: bytes) -> bool:
         if path in taken:
             return True
         name = os.fsdecode(path.rsplit(b"/", 1)[-1])
-        if not os.path.samestat(folder, destination) or not belongs_to_destination(name):
+        if not os.path.samestat(folder, facts) or not belongs_to_destination(destination, name):
             return False
         left_out(path)
         return True

@@ -96,7 +96,7 @@ def event(
         row["scheduledDate"] = utc_text(times.scheduled)
     row["startingDate"] = utc_text(times.started)
     row["endingDate"] = utc_text(times.ended)
-    row["status"] = 0 if error is None else int(error.code)
+    row["status"] = 0 if error is None else int(error.code or Code.BACKUP_FAILED)
     if error is not None:
         row["error"] = str(error)
     return row

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from engine.errors import DamagedError, MissingSetError, RefusedError
 from engine.files import fsync_folder, remove_tree
-from engine.manifest import SetFacts, read_set_facts
+from engine.manifest import MANIFEST, SetFacts, read_set_facts
 from settings.model import KeepAll, KeepLast, Rotation
 
 _SET_FOLDER = re.compile(r"(?P<base>.+)\[(?P<number>\d{4,})\]")
 # also what 4D itself leaves in a destination: data[0007].4BK, data[0007-0001].4BK, data[0006].4BL
-_OURS_OR_4D = re.compile(r".+\[\d{4,}(-\d+)?\](\.4B[KL])?", re.IGNORECASE)
+_OF_4D = re.compile(r".+\[\d{4,}(-\d+)?\]\.4B[KL]", re.IGNORECASE)
 _STAGING = ".backup4d-staging-"
 _REMOVING = ".backup4d-removing-"
 
@@ -77,11 +77,16 @@ def is_leftover(name: str, tag: str) -> bool:
     return name.startswith((f"{_STAGING}{tag}-", f"{_REMOVING}{tag}-"))
 
 
-def belongs_to_destination(name: str) -> bool:
-    """Whether an entry of a destination folder is a set or other work of ours or 4D's, never content."""
-    return _OURS_OR_4D.fullmatch(name) is not None or name.startswith(
-        (".backup4d", ".backupHistory.json", "backupHistory")
-    )
+def belongs_to_destination(destination: Path, name: str) -> bool:
+    """Whether an entry of a destination folder is a set or other work of ours or 4D's, never content.
+
+    A user's own folder `Invoices[2024]` is content: a set holds a manifest.
+    """
+    if name.startswith((".backup4d", ".backupHistory.json", "backupHistory")):
+        return True
+    if _SET_FOLDER.fullmatch(name) is not None:
+        return (destination / name / MANIFEST).exists()
+    return _OF_4D.fullmatch(name) is not None
 
 
 def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
@@ -126,7 +131,7 @@ def plan_rotation(
     """Which sets go, oldest first.
 
     `coming` is for removal before writing: one place is kept free for the new set. The newest complete
-    set is never planned to go, whatever stands beside it.
+    set, and the newest that was also checked, are never planned to go, whatever stands beside them.
     """
     ordered = sorted(sets, key=lambda stored: stored.number)
     match rotation:
@@ -136,11 +141,12 @@ def plan_rotation(
             room = max(count - 1, 0) if coming else count
             surplus = ordered[: len(ordered) - room] if len(ordered) > room else []
             complete = [stored for stored in ordered if stored.facts.complete]
-            last_good = complete[-1].number if complete else None
+            checked = [stored for stored in complete if stored.facts.checked]
+            last_good = {group[-1].number for group in (complete, checked) if group}
             return tuple(
                 Removal(stored, f"more than the {count} newest sets that SetNumber keeps")
                 for stored in surplus
-                if stored.number != last_good
+                if stored.number not in last_good
             )
 
 

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.archiver import Archiver, Patience, Vanished, store_file
+from engine.archiver import Archiver, Patience, store_file
 from engine.codec import frame_bytes, stored_limit
 from engine.content import Root, archive_path
 from engine.errors import Code, DamagedError, SourceError, StoppedError
@@ -33,6 +33,7 @@ from engine.output import Output, StoredFile, archive_name
 from engine.plan import OF_DESTINATION, Sources, walk_sources
 from engine.progress import Progress, Report
 from engine.readback import ReadBack
+from engine.sourcefile import Vanished
 from engine.stop import StopRequest
 from engine.walk import Found
 from settings.layout import DatabaseLayout

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from engine.lock import holding
 from scheduler.cli import main
+from scheduler.status import SERVICE_LOCK
 from tests.engine.stories import App, make_app
 
 DAILY = {"Scheduler/Frequency": "Daily", "Scheduler/Daily/Hour": "02:30:00"}
@@ -52,6 +54,13 @@ class Terminal:
             "<Backup4DService><TimeZone>UTC</TimeZone>"
             f"<Databases>{rows}</Databases></Backup4DService>"
         )
+
+    @contextmanager
+    def service_running(self) -> Iterator[None]:
+        """As if the service ran with this state folder."""
+        self.state.mkdir(exist_ok=True)
+        with holding(self.state / SERVICE_LOCK, "the service", "2026-01-10T12:00:00+00:00"):
+            yield
 
     def types(self, *words: str | Path) -> Printed:
         """One command, with the machine's own paths in place of the system's."""

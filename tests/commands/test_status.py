@@ -1,5 +1,6 @@
 """status: how a database does, in words and as JSON, with and without a running service."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def failed(app: App, terminal: Terminal) -> Story:
 def test_a_database_that_does_well_is_0(terminal: Terminal, app: App) -> None:
     terminal.types("backup", app.package)
 
-    printed = terminal.types("status", app.package)
+    with terminal.service_running():
+        printed = terminal.types("status", app.package)
 
     assert printed.code == 0
     assert "last backup" in printed.out
@@ -35,18 +37,33 @@ def test_a_database_that_does_well_is_0(terminal: Terminal, app: App) -> None:
     assert "TROUBLE" not in printed.out
 
 
-def test_no_service_is_said(terminal: Terminal, app: App) -> None:
-    assert "the service is not running" in terminal.types("status", app.package).err
+def test_a_schedule_without_a_service_needs_a_person(terminal: Terminal, app: App) -> None:
+    terminal.types("backup", app.package)
+
+    printed = terminal.types("status", app.package)
+
+    assert printed.code == 1
+    assert "service       not running" in printed.out
+    assert "TROUBLE     the service is not running" in printed.out
+
+
+def test_slots_that_passed_since_the_last_good_set_are_counted(
+    terminal: Terminal, app: App
+) -> None:
+    app.backup()
+
+    with terminal.service_running():
+        printed = terminal.types("status", app.package)
+
+    assert printed.code == 1
+    assert "scheduled backup(s) have passed since the last good set" in printed.out
 
 
 def test_a_running_service_is_named(terminal: Terminal, app: App) -> None:
-    terminal.state.mkdir()
-    with holding(terminal.state / "service.lock", "a test") as lock:
-        lock.note({"doing": "the service", "pid": 4711, "since": "2026-01-10T12:00:00+00:00"})
-
+    with terminal.service_running():
         printed = terminal.types("status", app.package)
 
-    assert "running, process 4711" in printed.out
+    assert f"running, process {os.getpid()}, since 2026-01-10T12:00:00" in printed.out
 
 
 def test_without_any_set_a_person_is_needed(terminal: Terminal, app: App) -> None:
@@ -94,9 +111,8 @@ def test_a_partial_set_is_not_the_last_good_one(terminal: Terminal, app: App) ->
 
 
 def test_a_running_backup_is_told(terminal: Terminal, app: App) -> None:
-    with holding(app.package / "Logs" / DATABASE_LOCK, "a test") as lock:
-        lock.note({"doing": "a backup", "since": "2026-01-10T12:00:00+00:00"})
-
+    lock = app.package / "Logs" / DATABASE_LOCK
+    with holding(lock, "a backup", "2026-01-10T12:00:00+00:00"):
         printed = terminal.types("status", app.package)
 
     assert "running     a backup since 2026-01-10" in printed.out
@@ -123,9 +139,10 @@ def test_the_databases_of_the_service_file_are_told_one_by_one(
     (tmp_path / "two").mkdir()
     other = application(tmp_path / "two")
     terminal.serve(app, other)
-    app.backup()
+    terminal.types("backup", app.package)
 
-    rows = terminal.types("status", "--json").json["databases"]
+    with terminal.service_running():
+        rows = terminal.types("status", "--json").json["databases"]
 
     assert [row["database"] for row in rows] == [str(app.package), str(other.package)]
     assert [bool(row["trouble"]) for row in rows] == [False, True]
@@ -200,6 +217,8 @@ def test_a_pending_retry_is_what_comes_next(terminal: Terminal, app: App) -> Non
 
 
 def test_a_damaged_archive_is_found_by_verify_not_by_status(terminal: Terminal, app: App) -> None:
-    damage(app.backup_set())
+    terminal.types("backup", app.package)
+    damage(app.destination / "data[0001]")
 
-    assert terminal.types("status", app.package).code == 0
+    with terminal.service_running():
+        assert terminal.types("status", app.package).code == 0

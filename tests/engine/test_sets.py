@@ -235,8 +235,6 @@ def test_hidden_work_is_told_apart_by_database() -> None:
 @pytest.mark.parametrize(
     ("name", "belongs"),
     [
-        ("data[0007]", True),
-        ("data[10000]", True),
         ("data[0007].4BK", True),
         ("data[0006].4bl", True),
         ("data[0007-0001].4BK", True),
@@ -247,8 +245,19 @@ def test_hidden_work_is_told_apart_by_database() -> None:
         ("letters[7]", False),
     ],
 )
-def test_what_belongs_to_a_destination_is_known_by_its_name(name: str, belongs: bool) -> None:
-    assert belongs_to_destination(name) is belongs
+def test_what_belongs_to_a_destination_is_known_by_its_name(
+    tmp_path: Path, name: str, belongs: bool
+) -> None:
+    assert belongs_to_destination(tmp_path, name) is belongs
+
+
+def test_a_folder_named_like_a_set_is_one_only_with_a_manifest(tmp_path: Path) -> None:
+    for name in ("data[0007]", "Invoices[2024]"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "data[0007]" / "manifest.json").touch()
+
+    assert belongs_to_destination(tmp_path, "data[0007]")
+    assert not belongs_to_destination(tmp_path, "Invoices[2024]")
 
 
 # --- the disk -------------------------------------------------------------------------------------

@@ -241,9 +241,7 @@ def test_without_catch_up_an_outage_is_journaled_and_the_next_slot_awaited(tmp_p
     assert story.restart().sees("14 12:00") == "wait 01-15 02:30"
 
     (entry,) = story.entries("Scheduled backup missed")
-    assert (
-        "Missed : 4 scheduled backup(s), from 2026-01-11 02:30:00 to 2026-01-14 02:30:00" in entry
-    )
+    assert "Missed : 4 scheduled backups, from 2026-01-11 02:30:00 to 2026-01-14 02:30:00" in entry
     assert "no catch-up" in entry
 
 
@@ -333,3 +331,14 @@ def test_a_retry_of_a_failure_in_the_future_is_not_waited_for(tmp_path: Path) ->
 
     assert isinstance(story.known.trouble, Failure)
     assert story.sees("11 00:00") == "run 01-11 02:30 attempt 2 missed 0"
+
+
+def test_a_halt_is_journaled_when_it_begins(tmp_path: Path) -> None:
+    story = watched(tmp_path, LIMITED_XML)
+
+    story.fails("11 02:30")
+    assert story.entries("Scheduled backups halted") == []
+    story.fails("11 02:31")
+
+    (entry,) = story.entries("Scheduled backups halted")
+    assert "Error reported : 1401" in entry

@@ -96,7 +96,7 @@ def test_a_broken_edit_is_journaled_once_with_file_and_reason(tmp_path: Path) ->
         story.look(f"10 18:0{minute}")
 
     (entry,) = story.entries("Settings")
-    assert "Settings refused; the last good settings stay in force" in entry
+    assert "Settings refused; the last good schedule stays" in entry
     assert f"Reason : {file}" in entry
 
 
@@ -132,7 +132,10 @@ def test_the_same_mistake_made_again_is_journaled_again(tmp_path: Path) -> None:
     break_settings(story)
     story.look("10 18:02")
 
-    assert len(story.entries("Settings")) == 2
+    first, between, again = story.entries("Settings")
+    assert "Settings usable again" in between
+    assert "Settings refused" in first
+    assert "Settings refused" in again
 
 
 def test_settings_broken_at_the_start_are_awaited(tmp_path: Path) -> None:

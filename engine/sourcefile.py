@@ -1,0 +1,97 @@
+"""Reading one file of the application: opened without following links, its holes found, its stillness judged."""
+
+import errno
+import os
+import stat
+
+from engine.errors import SourceError
+from engine.member import Attributes, Role
+from engine.walk import Found
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+Extents = tuple[tuple[int, int], ...]
+
+
+class Vanished(Exception):  # noqa: N818 - not an error: the file was deleted between listing and reading
+    """The file went away before it was read."""
+
+
+class ReadError(Exception):
+    """Reading a source failed; not an OSError, so that it is never taken for one of the output."""
+
+
+def open_source(found: Found) -> int:
+    try:
+        return os.open(found.name, _OPEN, dir_fd=found.folder)
+    except FileNotFoundError as error:
+        raise Vanished from error
+    except OSError as error:
+        raise SourceError(
+            f"{os.fsdecode(found.path)} cannot be read: {error.strerror}",
+            hint="the user that runs backup4d must be able to read it",
+        ) from error
+
+
+def attributes_of(facts: os.stat_result) -> Attributes:
+    mode = stat.S_IMODE(facts.st_mode)
+    return Attributes(mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns)
+
+
+def is_still(before: os.stat_result, after: os.stat_result, role: Role) -> bool:
+    if role is Role.LOG:
+        return after.st_size >= before.st_size
+    return (
+        before.st_size == after.st_size
+        and before.st_mtime_ns == after.st_mtime_ns
+        and before.st_ctime_ns == after.st_ctime_ns
+    )
+
+
+def fill(descriptor: int, block: memoryview, offset: int) -> bool:
+    """Fill the block from the file; False when the file ends before."""
+    done = 0
+    while done < len(block):
+        try:
+            count = os.preadv(descriptor, [block[done:]], offset + done)
+        except OSError as error:
+            raise ReadError(error.strerror) from error
+        if count == 0:
+            return False
+        done += count
+    return True
+
+
+def read_whole(descriptor: int, size: int) -> bytes | None:
+    content = bytearray(size)
+    if not fill(descriptor, memoryview(content), 0):
+        return None
+    return bytes(content)
+
+
+def find_extents(descriptor: int, facts: os.stat_result, cut: int) -> Extents | None:
+    """The pieces of a file that hold data, on the grid of its frames; None when there are no holes to skip."""
+    if facts.st_blocks * 512 >= facts.st_size:
+        return None
+    extents: list[tuple[int, int]] = []
+    position = 0
+    while position < facts.st_size:
+        try:
+            data = os.lseek(descriptor, position, os.SEEK_DATA)
+            hole = os.lseek(descriptor, data, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                return None  # where nobody can tell the holes, everything is read
+            break  # nothing but a hole up to the end, or the file became shorter
+        start = max(data // cut * cut, position)
+        end = min(-(-hole // cut) * cut, facts.st_size)
+        if extents and extents[-1][0] + extents[-1][1] == start:
+            extents[-1] = (extents[-1][0], extents[-1][1] + end - start)
+        else:
+            extents.append((start, end - start))
+        position = end
+    if sum(length for _, length in extents) == facts.st_size:
+        return None
+    if not extents or sum(extents[-1]) < facts.st_size:
+        extents.append((facts.st_size, 0))  # GNU tar marks a hole at the end this way
+    return tuple(extents)
