@@ -138,6 +138,16 @@ def after_restart(known: Known, at: datetime) -> Known:
     return replace(known, running=None, trouble=_without_halt(trouble))
 
 
+def after_stop(known: Known) -> Known:
+    """The service is told to stop: a backup that waits or was stopped with it is made after the next start."""
+    match known.running:
+        case Serving(slot=slot):
+            return replace(known, running=None, trouble=Owed(slot))
+        case Manual() | None:
+            return known
+    assert_never(known.running)
+
+
 def after_missed(known: Known, missed: Missed) -> Known:
     """The misses are journaled."""
     return replace(known, answered_until=missed.slots.last.at)

@@ -67,7 +67,7 @@ def cli(ctx: click.Context, service_file: Path | None, state_folder: Path | None
     ctx.obj = LazyContext(service_file, state_folder)
 
 
-def main() -> None:  # noqa: C901, PLR0912 - one line for each kind of failure
+def main() -> None:
     """Run the command line and exit with its code."""
     as_json = "--json" in sys.argv
     try:

@@ -260,8 +260,10 @@ def verify(
         stored = inventory.sets if number is None else (choose_set(inventory, number),)
         folders = [one.folder for one in stored]
         if number is None:
-            parent = choose_set(inventory, None).folder.parent
-            folders += [parent / name for name, _ in inventory.unreadable]
+            destination = context.destination(layout)
+            folders += [destination / name for name, _ in inventory.unreadable]
+        if not folders:
+            choose_set(inventory, None)  # says that there is none
     stop = stop_on_signals()
     with progress_shown(context.clock, quiet=as_json) as report:
         around = Surroundings(context.clock, stop, report)

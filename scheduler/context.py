@@ -49,10 +49,14 @@ class Context:
         package = self.layout(database, None).package if database.is_file() else database
         return ServedDatabase(package, self._known_data_file(package))
 
+    def destination(self, layout: DatabaseLayout) -> Path:
+        """Where the sets of a database are. Raises SettingsError, RefusedError."""
+        settings = load_settings(layout.settings_file).settings
+        return resolve_destination(layout, settings, self.service.path_map)
+
     def inventory(self, layout: DatabaseLayout) -> Inventory:
         """The sets of a database. Raises SettingsError, EngineError."""
-        settings = load_settings(layout.settings_file).settings
-        destination = resolve_destination(layout, settings, self.service.path_map)
+        destination = self.destination(layout)
         try:
             return take_inventory(destination, layout.data_file.stem, layout.data_file)
         except OSError as error:

@@ -105,7 +105,7 @@ def decide(known: Known, now: datetime) -> Decision:
         case Halt() as halt:
             return _decide_halted(known, halt, now)
         case Owed(slot):
-            words = f"the {_slot_words(known, slot)} backup was due before the settings changed"
+            words = f"the {_slot_words(known, slot)} backup was due and is still owed"
             return Run(slot, known.answered_until, 1, 0, words)
         case Failure() | None:
             coming = _next(known)

@@ -36,7 +36,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """`slot` was due when the settings changed, and is served still."""
+    """`slot` was due when the settings changed or the service was stopped, and is served still."""
 
     slot: Slot
 

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import json
 import logging
+import os
 import signal
 import sys
 from datetime import datetime
@@ -110,6 +111,8 @@ def _say(row: dict[str, Any]) -> None:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() == 1:  # it died before the wish was made
+        sys.exit(Exit.FAILED)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from engine.errors import Code, EngineError, RefusedError
+from engine.errors import BusyError, Code, EngineError, RefusedError
 from engine.journal import one_line
 from engine.lock import DATABASE_LOCK, current_holder, read_memory
 from engine.plan import resolve_destination
@@ -23,6 +23,7 @@ from scheduler.after import (
     after_restart,
     after_settings_change,
     after_start,
+    after_stop,
     after_success,
 )
 from scheduler.decide import ClockDamage, Decision, Missed, Run, decide
@@ -45,6 +46,8 @@ from settings.reader import Reading, load_settings
 from settings.service_file import ServedDatabase
 
 _log = logging.getLogger(__name__)
+
+_FULL_READ = 12  # every so many looks, five minutes apart, the settings are read whatever stat says
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Served:
         self._refused_digest = ""
         self._state: State | None = None
         self._number_seen: int | None = None
+        self._signature: tuple[object, ...] = ()
+        self._looks = 0
 
     # --- looking at the disk
 
@@ -76,7 +81,7 @@ class Served:
         """Take up edited settings, and backups that others made; a broken edit keeps the last good settings."""
         try:
             layout = locate_database(self._entry.package, self._entry.data_file)
-            reading = load_settings(layout.settings_file)
+            reading = self._read(layout.settings_file)
         except SettingsError as error:
             self._refuse(str(error), now)
             return
@@ -90,6 +95,28 @@ class Served:
         elif was_refused:
             self._journal("Settings", (f"Settings usable again : {reading.file}",), now)
         self._notice_others(layout, now)
+
+    def _read(self, file: Path) -> Reading:
+        """The settings; read again when anything about the file changed, and now and then in any case.
+
+        Network file systems may show old facts of a file for a while; the digest decides what is new.
+        """
+        facts = file.stat()
+        signature = (
+            file,
+            facts.st_dev,
+            facts.st_ino,
+            facts.st_size,
+            facts.st_mtime_ns,
+            facts.st_ctime_ns,
+        )
+        self._looks += 1
+        known = self._reading if signature == self._signature else None
+        if known is not None and self._looks % _FULL_READ != 0:
+            return known
+        reading = load_settings(file)
+        self._signature = signature
+        return reading
 
     def _refuse(self, why: str, now: datetime) -> None:
         """Say it once for each broken edit."""
@@ -236,11 +263,19 @@ class Served:
         assert self._state is not None  # noqa: S101 - begin came before
         if isinstance(ending, Published):
             self._number_seen = ending.number
+        if isinstance(ending, Failed) and ending.code == Code.BUSY:
+            # the engine journals nothing without the lock; nobody else tells of this attempt
+            self._journal("Full Backup aborted", (), now, BusyError(ending.text, hint=ending.hint))
         self._state = replace(self._state, last=_last_run(ending, now))
         change = _change_after(self._state.known, ending, now)
         if isinstance(change.known.trouble, Halt):
             self._tell_halt(change.known.trouble, now)
         self._apply(change, now)
+
+    def owe(self) -> None:
+        """The service stops before this database's run has ended."""
+        assert self._state is not None  # noqa: S101 - begin came before
+        self._change(after_stop(self._state.known))
 
     def destination_device(self) -> int:
         """The device that sets are written to; 0 while it is unknown. Databases on one device take turns."""

@@ -166,8 +166,11 @@ class Service:
                 _log.warning("%s: %s", database.name, warning)
 
     def _stop_children(self) -> None:
-        """Runs are asked to stop, then killed; without an ending in the state they are tried again."""
-        for child in self._children:
+        """Runs are asked to stop, then killed; they and those that still wait are made after the next start."""
+        for database, _ in self._waiting:
+            database.owe()
+        for child, (database, _) in self._children.items():
+            database.owe()
             child.stop()
         left = float(STOP_SECONDS)
         began = self._clock.monotonic()

@@ -1,8 +1,8 @@
 """What can go wrong with settings, one class per decision of the caller."""
 
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from settings.model import Finding, ForeignKind, ForeignPath, SettingsPath, Severity
 
@@ -63,8 +63,8 @@ class AmbiguousDataFileError(SettingsError):
         names = ", ".join(str(c) for c in self.candidates)
         super().__init__(
             f"{package} holds several data files: {names}. Name one in the service file: "
-            f"<Database><Package>{escape(str(package))}</Package>"
-            f"<DataFile>{escape(str(self.candidates[0]))}</DataFile></Database>"
+            f"<Database><Package>{escape(str(package), quote=False)}</Package>"
+            f"<DataFile>{escape(str(self.candidates[0]), quote=False)}</DataFile></Database>"
         )
 
 
@@ -81,7 +81,7 @@ class UnmappedPathError(SettingsError):
 
     def __init__(self, path: ForeignPath) -> None:
         self.path = path
-        source = escape(_folder_of(path))
+        source = escape(_folder_of(path), quote=False)
         super().__init__(
             f"'{path.raw}' is a {path.kind.value} path of another machine. Say where it is on this "
             "one, in the service file inside <Backup4DService>:\n"

@@ -6,8 +6,8 @@ lxml, which costs memory the idle service does not need.
 
 import re
 from functools import cache
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -166,4 +166,6 @@ def _any_case(word: str) -> str:
 
 
 def _pattern(pattern: str) -> str:
-    return f'<data type="string"><param name="pattern">{escape(pattern)}</param></data>'
+    return (
+        f'<data type="string"><param name="pattern">{escape(pattern, quote=False)}</param></data>'
+    )

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from html import escape
 
 from settings.keys import ORDER, Key
 from settings.tree import Node, find_nodes
@@ -138,4 +138,4 @@ def _name_at(data: bytes, node: Node) -> bytes:
 
 
 def _escaped(text: str) -> bytes:
-    return escape(text).encode("utf-8")
+    return escape(text, quote=False).encode("utf-8")

@@ -174,7 +174,7 @@ def test_a_due_slot_is_still_served_after_the_change() -> None:
     decision = decide(change.known, now)
 
     assert brief(decision) == "run 01-11 02:30 attempt 1 missed 0"
-    assert decision.reason == "the 2026-01-11 02:30 backup was due before the settings changed"
+    assert decision.reason == "the 2026-01-11 02:30 backup was due and is still owed"
     assert brief(decide(served(change.known, "11 02:31"), at("11 02:35"))) == "wait 01-11 04:00"
 
 
