@@ -80,8 +80,7 @@ class Served:
     def refresh(self, now: datetime) -> None:
         """Take up edited settings, and backups that others made; a broken edit keeps the last good settings."""
         try:
-            layout = locate_database(self._entry.package, self._entry.data_file)
-            reading = self._read(layout.settings_file)
+            layout, reading = self._read()
         except SettingsError as error:
             self._refuse(str(error), now)
             return
@@ -96,27 +95,32 @@ class Served:
             self._journal("Settings", (f"Settings usable again : {reading.file}",), now)
         self._notice_others(layout, now)
 
-    def _read(self, file: Path) -> Reading:
-        """The settings; read again when anything about the file changed, and now and then in any case.
+    def _read(self) -> tuple[DatabaseLayout, Reading]:
+        """Layout and settings; read again when anything about a place of settings changed, and now and then.
 
         Network file systems may show old facts of a file for a while; the digest decides what is new.
         """
-        facts = file.stat()
-        signature = (
-            file,
-            facts.st_dev,
-            facts.st_ino,
-            facts.st_size,
-            facts.st_mtime_ns,
-            facts.st_ctime_ns,
-        )
         self._looks += 1
-        known = self._reading if signature == self._signature else None
-        if known is not None and self._looks % _FULL_READ != 0:
-            return known
-        reading = load_settings(file)
+        known, reading = self.layout, self._reading
+        if known is not None and reading is not None and self._looks % _FULL_READ != 0:
+            return self._read_if_changed(known, reading)
+        return self._read_again()
+
+    def _read_if_changed(
+        self, layout: DatabaseLayout, reading: Reading
+    ) -> tuple[DatabaseLayout, Reading]:
+        if self._signature == _signature(layout):
+            return layout, reading
+        return self._read_again()
+
+    def _read_again(self) -> tuple[DatabaseLayout, Reading]:
+        layout = locate_database(self._entry.package, self._entry.data_file)
+        signature = _signature(
+            layout
+        )  # before the reading: an edit in between is seen the next time
+        reading = load_settings(layout.settings_file)
         self._signature = signature
-        return reading
+        return layout, reading
 
     def _refuse(self, why: str, now: datetime) -> None:
         """Say it once for each broken edit."""
@@ -345,6 +349,21 @@ class Served:
             )
         except OSError as cause:
             _log.error("%s: the Backup journal could not be written: %s", self.name, cause.strerror)
+
+
+def _signature(layout: DatabaseLayout) -> tuple[object, ...]:
+    """What stat says of every place where settings may lie."""
+    facts: list[object] = []
+    for place, _ in layout.considered:
+        try:
+            found = place.stat()
+        except OSError:
+            facts.append(None)
+            continue
+        facts.append(
+            (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        )
+    return tuple(facts)
 
 
 def _change_after(known: Known, ending: Ending, now: datetime) -> Change:
