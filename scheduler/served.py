@@ -101,17 +101,11 @@ class Served:
         Network file systems may show old facts of a file for a while; the digest decides what is new.
         """
         self._looks += 1
-        known, reading = self.layout, self._reading
-        if known is not None and reading is not None and self._looks % _FULL_READ != 0:
-            return self._read_if_changed(known, reading)
-        return self._read_again()
-
-    def _read_if_changed(
-        self, layout: DatabaseLayout, reading: Reading
-    ) -> tuple[DatabaseLayout, Reading]:
-        if self._signature == _signature(layout):
-            return layout, reading
-        return self._read_again()
+        layout, reading = self.layout, self._reading
+        is_due = self._looks % _FULL_READ == 0
+        if layout is None or reading is None or is_due or self._signature != _signature(layout):
+            return self._read_again()
+        return layout, reading
 
     def _read_again(self) -> tuple[DatabaseLayout, Reading]:
         layout = locate_database(self._entry.package, self._entry.data_file)
