@@ -25,6 +25,7 @@ from engine.plan import (
     plan_backup,
     prepare_destination,
     resolve_destination,
+    was_separate,
 )
 from engine.progress import Progress
 from engine.records import Recorder
@@ -77,12 +78,18 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
     started = around.clock.now()
     with holding(logs / DATABASE_LOCK, "a backup", started.isoformat(timespec="seconds")) as lock:
         recorder = Recorder(layout.package, layout.key, request.zone)
+        run = _Run(request, around, lock, recorder, started)
         try:
-            return _Run(request, around, lock, recorder, started).run()
+            return run.run()
         except EngineError as error:
             times = Times(request.scheduled, started, around.clock.now(), request.zone)
-            recorder.failed("backup", error, times)
-            with suppress(OSError):
+            notes = tuple(f"Deleted before writing : {folder}" for folder in run.removed_before)
+            recorder.failed("backup", error, times, notes)
+            with suppress(
+                OSError
+            ):  # it is in the journal; this is for `status`, also on a full disk
+                failure = {"ended": times.ended.isoformat(), "code": int(error.code)}
+                lock.remember({**lock.memory, "failure": {**failure, "text": str(error)[:1000]}})
                 lock.note(None)
             raise
 
@@ -106,6 +113,7 @@ class _Run:
         self._layout = request.layout
         self._base = request.layout.data_file.stem
         self._warnings: list[str] = []
+        self.removed_before: list[Path] = []
 
     def run(self) -> Outcome:
         """The whole life; see the module."""
@@ -115,16 +123,15 @@ class _Run:
         self._recorder.verbose = settings.verbose_journal
         destination = resolve_destination(self._layout, settings, self._request.path_map)
         self._know(destination)
-        clean_up(self._lock, self._recorder, destination, self._layout, self._around.clock)
+        self._warnings += clean_up(
+            self._lock, self._recorder, destination, self._layout, self._around.clock
+        )
         self._around.report(Progress("planning", 0, 0))
         sources = find_sources(self._layout, reading, self._request.path_map)
-        memory = self._lock.memory
-        separate = (
-            not self._request.accept_destination
-            and memory.get("destination") == str(destination)
-            and bool(memory.get("separate"))
+        separate = not self._request.accept_destination and was_separate(
+            self._lock.memory, destination
         )
-        prepare_destination(destination, self._layout.package, was_separate=separate)
+        prepare_destination(destination, self._layout.package, separate=separate)
         self._recorder.destination = destination
         with _disk_errors(destination, "writing the set"):
             if settings.only_if_changed and self._is_unchanged(destination):
@@ -177,6 +184,7 @@ class _Run:
             )
             self._note(plan.number, destination)
             removed = self._remove(plan.remove_before)
+            self.removed_before = [removal.stored.folder for removal in removed]
             staging.mkdir(mode=0o750)
         job = Job(
             layout=self._layout,
@@ -219,19 +227,21 @@ class _Run:
         return take_inventory(destination, self._base, self._layout.data_file)
 
     def _note(self, number: int, destination: Path) -> None:
-        self._lock.note(
-            {
-                "doing": "a backup",
-                "pid": os.getpid(),
-                "host": socket.gethostname()[:64],
-                "since": self._started.isoformat(timespec="seconds"),
-                "scheduled": None
-                if self._request.scheduled is None
-                else self._request.scheduled.isoformat(),
-                "number": number,
-                "destination": str(destination),
-            }
-        )
+        scheduled = self._request.scheduled
+        record = {
+            "doing": "a backup",
+            "pid": os.getpid(),
+            "host": socket.gethostname()[:64],
+            "since": self._started.isoformat(timespec="seconds"),
+            "scheduled": None if scheduled is None else scheduled.isoformat(),
+            "number": number,
+            "destination": str(destination),
+        }
+        try:
+            self._lock.note(record)
+        except OSError as error:
+            logs = self._layout.package / "Logs"
+            raise destination_failure(logs, "writing the lock there", error) from error
 
     def _first_facts(self, plan: Plan, sources: Sources) -> SetFacts:
         layout = self._layout

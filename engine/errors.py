@@ -101,6 +101,10 @@ class MissingSetError(EngineError):
     exit_code = Exit.DAMAGED
 
 
+class NotPermittedError(EngineError):
+    """This user may not read what was asked for; nothing is known about its state."""
+
+
 class DamagedError(EngineError):
     """What was read back is not what was written."""
 

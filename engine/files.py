@@ -74,6 +74,15 @@ def give_to_owner_of(folder: Path, target: int | Path) -> None:
         os.chown(target, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
+def make_folder(folder: Path, *, like: Path) -> None:
+    """Make a folder when it is missing; made by root, it belongs to the owner of `like`. Raises OSError."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return
+    give_to_owner_of(like, folder)
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder of ours and all below it; links are removed, never followed.
 
@@ -89,8 +98,20 @@ def room(folder: Path) -> int:
     return facts.f_bavail * facts.f_frsize
 
 
+def _is_without_inodes(folder: Path) -> bool:
+    with suppress(OSError):
+        facts = os.statvfs(folder)
+        return facts.f_files > 0 and facts.f_favail == 0
+    return False
+
+
 def destination_failure(folder: Path, doing: str, cause: OSError) -> EngineError:
     """The error that says what a failed system call on the destination means."""
+    if cause.errno == errno.ENOSPC and _is_without_inodes(folder):
+        return NoRoomError(
+            f"no inodes left in {folder} while {doing}: there is room, but not for another file",
+            hint="remove files there, or make the file system with more inodes",
+        )
     if cause.errno in _FULL:
         return NoRoomError(
             f"no room left in {folder} while {doing}: {cause.strerror}",

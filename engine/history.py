@@ -4,6 +4,7 @@ The first key is the structure path with the published sets, oldest first. Every
 goes under `backup4d`, capped. What others wrote survives. Pure but for `load_history` and `save_history`.
 """
 
+import errno
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ HISTORY = "backupHistory.json"
 _OTHER = "backup4d"
 _OTHER_LIMIT = 500
 _SIZE_LIMIT = 64 << 20
+# one backup a minute for nineteen years; a higher number was never given by anybody
+_HIGHEST = 9_999_999
 
 Document = dict[str, Any]
 
@@ -39,6 +42,10 @@ def load_history(destination: Path) -> LoadedHistory:
         data = read_regular(destination / HISTORY, _SIZE_LIMIT)
     except FileNotFoundError:
         return LoadedHistory({}, None)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENXIO):
+            raise
+        return LoadedHistory({}, f"it is no readable file ({error.strerror})")
     try:
         document = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -66,7 +73,8 @@ def set_aside(destination: Path, now: datetime) -> Path:
 
 def highest_number(document: Document, structure: str) -> int:
     """The highest set number recorded for a structure, 0 when there is none."""
-    return max((_number(record) for record in _records(document, structure)), default=0)
+    numbers = (_number(record) for record in _records(document, structure))
+    return max((number for number in numbers if number <= _HIGHEST), default=0)
 
 
 def with_sets(document: Document, structure: str, sets: Iterable[StoredSet]) -> Document:

@@ -3,8 +3,10 @@
 Entries are rendered by pure functions and appended whole or not at all.
 """
 
+import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -106,8 +108,10 @@ def current_journal(folder: Path) -> Path | None:
 
 def _append_whole(file: Path, entry: bytes) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(file, flags, 0o644)
+    descriptor = os.open(file, flags | os.O_NONBLOCK, 0o644)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a plain file", str(file))
         before = os.fstat(descriptor).st_size
         data = _closing(descriptor, before) + entry
         try:

@@ -5,9 +5,11 @@ write. While a run is on, the file says what it does; a run that died leaves its
 owner finds them.
 """
 
+import errno
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BusyError, DestinationError
-from engine.files import give_to_owner_of
+from engine.files import give_to_owner_of, make_folder
 from engine.host import pause
 
 DATABASE_LOCK = ".backup4d.lock"
@@ -56,6 +58,15 @@ class Lock:
         os.fsync(self.descriptor)
 
 
+def _open_lock(file: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(file, flags, 0o640)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a plain file", str(file))
+    return descriptor
+
+
 @contextmanager
 def holding(file: Path, doing: str, since: str | None = None) -> Iterator[Lock]:
     """Hold the lock of `file`; given back when left, or by the kernel when we die.
@@ -65,14 +76,13 @@ def holding(file: Path, doing: str, since: str | None = None) -> Iterator[Lock]:
     Raises BusyError when another process holds it, DestinationError when the file cannot be made.
     """
     try:
-        file.parent.mkdir(exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(file, flags, 0o640)
+        make_folder(file.parent, like=file.parent.parent)
+        descriptor = _open_lock(file)
         give_to_owner_of(file.parent, descriptor)
     except OSError as error:
         raise DestinationError(
             f"the lock {file} cannot be opened: {error.strerror}",
-            hint=f"the user that runs backup4d must be able to write in {file.parent}",
+            hint=f"it must be a plain file, and the user that runs backup4d must be able to write {file}",
         ) from error
     try:
         _take(descriptor, file, doing)
@@ -88,10 +98,15 @@ def holding(file: Path, doing: str, since: str | None = None) -> Iterator[Lock]:
 def waiting_for(file: Path) -> Iterator[None]:
     """Hold a lock that others hold for moments only; wait a minute for it at most.
 
-    Raises OSError, and BusyError after that minute.
+    Raises BusyError after that minute, DestinationError when the file cannot be opened, OSError.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(file, flags, 0o640)
+    try:
+        descriptor = _open_lock(file)
+    except PermissionError as error:
+        raise DestinationError(
+            f"the lock {file} cannot be opened: {error.strerror}",
+            hint="the user that runs backup4d must be able to write it",
+        ) from error
     try:
         give_to_owner_of(file.parent, descriptor)
         if not _try_for(descriptor, seconds=60):
@@ -159,6 +174,6 @@ def _read(descriptor: int, offset: int) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"doing": "an operation that left no readable record"}
     return record if isinstance(record, dict) else {"doing": "an unknown operation"}

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from engine.errors import DamagedError, MissingSetError, RefusedError
+from engine.errors import DamagedError, MissingSetError, NotPermittedError, RefusedError
 from engine.frametable import FrameTable
 from engine.member import Member, member_from_json, member_to_json
 from engine.output import StoredFile
@@ -207,17 +207,22 @@ def _lines(folder: Path) -> Generator[bytes, None, None]:
     file = folder / MANIFEST
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise NotPermittedError(
+            f"{file} may not be read by this user",
+            hint="run it as the user of the service, or as root",
+        ) from error
     except OSError as error:
         raise MissingSetError(
             f"{file} cannot be opened: {error.strerror}",
             hint="this folder is not a whole set of backup4d, or its disk has failed",
         ) from error
-    with os.fdopen(descriptor, "rb") as stream:
-        try:
+    try:
+        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
             while line := stream.readline(_LINE_LIMIT):
                 yield line.rstrip(b"\n")
-        except OSError as error:
-            raise _damaged(folder, error) from error
+    except OSError as error:
+        raise _damaged(folder, ValueError(error.strerror)) from error
 
 
 def _head(lines: Iterator[bytes], folder: Path) -> dict[str, Any]:

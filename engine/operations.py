@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 
-from engine.errors import Code, DamagedError, EngineError
+from engine.errors import DamagedError, EngineError
 from engine.host import keep_freed_memory
 from engine.records import Recorder
 from engine.report import Times, event, simple_entry
@@ -87,5 +87,4 @@ def _record(
     with suppress(OSError):
         recorder.journal(simple_entry(title, lines, times, error))
     kind = title.lower()
-    status = Code.DONE if error is None else error.code
-    recorder.event(event(kind, times, error, set=folder.name, result=int(status)))
+    recorder.event(event(kind, times, error, set=folder.name))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from engine.content import Root, Selection, archive_path, select_content, without_nested
 from engine.errors import (
@@ -15,7 +16,7 @@ from engine.errors import (
     RefusedError,
     SourceError,
 )
-from engine.files import room
+from engine.files import make_folder, room
 from engine.member import Role
 from engine.sets import Inventory, Removal, belongs_to_destination, plan_rotation
 from engine.walk import Found, Problem, Skip, walk
@@ -68,19 +69,19 @@ def resolve_destination(layout: DatabaseLayout, settings: Settings, path_map: Pa
         ) from error
 
 
-def prepare_destination(destination: Path, package: Path, *, was_separate: bool) -> None:
+def prepare_destination(destination: Path, package: Path, *, separate: bool) -> None:
     """Make sure sets can be written to the destination, and that it is the one we know.
 
-    Only its last component is ever created. `was_separate`: the last set went to another file system
+    Only its last component is ever created. `separate`: the last set went to another file system
     than the application's; when that is no longer so, a volume is not mounted, and a set written now
     would fill the wrong disk. Raises DestinationError.
     """
     try:
         if not destination.exists():
-            _check_mounted(destination.parent, package, was_separate=was_separate)
-            destination.mkdir()
+            check_mounted(destination.parent, package, separate=separate)
+            make_folder(destination, like=package)
             return
-        _check_mounted(destination, package, was_separate=was_separate)
+        check_mounted(destination, package, separate=separate)
         if not destination.is_dir():
             raise NotADirectoryError(20, "it is not a folder", str(destination))
         if not os.access(destination, os.W_OK | os.X_OK):
@@ -97,8 +98,14 @@ def is_separate(destination: Path, package: Path) -> bool:
     return destination.stat().st_dev != package.stat().st_dev
 
 
-def _check_mounted(folder: Path, package: Path, *, was_separate: bool) -> None:
-    if was_separate and not is_separate(folder, package):
+def was_separate(memory: dict[str, Any], destination: Path) -> bool:
+    """Whether the last set in this destination lay on another file system than the application."""
+    return memory.get("destination") == str(destination) and bool(memory.get("separate"))
+
+
+def check_mounted(folder: Path, package: Path, *, separate: bool) -> None:
+    """Raises DestinationError when the volume of a destination seems not to be mounted; OSError."""
+    if separate and not is_separate(folder, package):
         raise DestinationError(
             f"the volume of the backup folder is not mounted: {folder} is now on the application's own disk",
             hint="mount it; if the sets are to lie on the application's disk from now on, run once: "
@@ -267,7 +274,8 @@ def _skip_rule(taken: set[bytes], destination: Path, left_out: Callable[[bytes],
         name = os.fsdecode(path.rsplit(b"/", 1)[-1])
         if not os.path.samestat(folder, facts) or not belongs_to_destination(destination, name):
             return False
-        left_out(path)
+        if not name.startswith(".backup4d"):
+            left_out(path)
         return True
 
     return skip

@@ -57,10 +57,12 @@ class Recorder:
         staying = [stored for stored in sets if stored.number not in gone]
         save_history(destination, with_sets(document, self.structure, staying))
 
-    def failed(self, kind: str, error: EngineError, times: Times) -> None:
+    def failed(
+        self, kind: str, error: EngineError, times: Times, notes: tuple[str, ...] = ()
+    ) -> None:
         """Journal and remember a failure; that must never hide the failure itself."""
         try:
-            self.journal(aborted_entry(error, times))
+            self.journal(aborted_entry(error, times, notes))
         except OSError as cause:
             _log.error("the Backup journal could not be written: %s", cause.strerror)
         self.event(event(kind, times, error))

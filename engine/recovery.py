@@ -17,31 +17,43 @@ from settings.layout import DatabaseLayout
 
 def clean_up(
     lock: Lock, recorder: Recorder, destination: Path, layout: DatabaseLayout, clock: Clock
-) -> None:
-    """Bring everything in order before the next run; whatever cannot be done now is left for later."""
+) -> list[str]:
+    """Bring everything in order before the next run; what cannot be done now is left for later, and said."""
     traces = lock.left_behind
     where = Path(str(traces.get("destination"))) if traces and traces.get("destination") else None
+    warnings: list[str] = []
     for folder in {destination, where} - {None}:
         if folder is not None:
-            _remove_leftovers(folder, layout)
+            warnings += _remove_leftovers(folder, layout)
     if traces is None:
-        return
+        return warnings
     try:
         _record_dead_run(traces, where, recorder, layout, clock.now())
         lock.note(None)
         lock.left_behind = None
     except OSError:
-        return  # no room or no disk: the run that follows meets it and says so; the traces stay
+        pass  # no room or no disk: the run that follows meets it and says so; the traces stay
+    return warnings
 
 
-def _remove_leftovers(destination: Path, layout: DatabaseLayout) -> None:
+def _remove_leftovers(destination: Path, layout: DatabaseLayout) -> list[str]:
+    """Remove half-made work, one by one; what cannot be removed is said."""
     tag = database_tag(layout.data_file)
+    warnings: list[str] = []
     try:
         leftovers = [entry for entry in destination.iterdir() if is_leftover(entry.name, tag)]
-        for folder in leftovers:
-            remove_tree(folder)
     except OSError:
-        return  # absent or failing: the checks of the destination say what is wrong with it
+        return []  # absent or failing: the checks of the destination say what is wrong with it
+    for entry in leftovers:
+        try:
+            if entry.is_dir() and not entry.is_symlink():
+                remove_tree(entry)
+            else:
+                entry.unlink()
+        except OSError as error:
+            why = error.strerror
+            warnings.append(f"{entry}, left by a run that died, could not be removed: {why}")
+    return warnings
 
 
 def _record_dead_run(

@@ -65,7 +65,7 @@ def partial_reason(facts: SetFacts) -> tuple[Code, str, str]:
     return (
         Code.BACKUP_FAILED,
         f"partial backup: {len(lacking)} of the listed files could not be saved, all else is in the set",
-        "bring the files back, or take them off the list of attachments (General/IncludesFiles)",
+        "bring them back, or take them off what the settings select (General)",
     )
 
 

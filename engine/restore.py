@@ -1,7 +1,10 @@
 """A whole set back into a new folder; the folder appears whole and compared, or not at all."""
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from engine.stop import StopRequest
 from engine.verify import check_manifest, members_of
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BUILDING = ".backup4d-restoring-"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -36,20 +40,32 @@ def restore_set(
 ) -> Restored:
     """Restore the set in `folder` to `target`, which must not exist or be an empty folder.
 
-    It is built beside `target` under a hidden name and appears by one rename; after any failure nothing
-    of it remains. Raises RestoreError, DamagedError, MissingSetError, NoRoomError, StoppedError.
+    It is built under a hidden name and appears by one rename: beside a new `target`, inside one that is
+    there (it may be a mounted volume or the goal of a link). After any failure nothing of it remains.
+    Raises RestoreError, DamagedError, MissingSetError, NoRoomError, StoppedError.
     """
     manifest = read_manifest(folder)
     check_manifest(folder)
-    building = _prepare(target, manifest)
+    target = target.resolve() if target.is_dir() else target
+    with _workplace(target, manifest) as building:
+        return _restore_into(building, target, manifest, workers, stop, report)
+
+
+def _restore_into(
+    building: Path,
+    target: Path,
+    manifest: Manifest,
+    workers: int,
+    stop: StopRequest,
+    report: Report,
+) -> Restored:
     try:
         files = _Rebuild(building, report, manifest.facts.content_bytes, stop)
         for archive in manifest.archives:
             files.restore_archive(manifest, archive, workers)
         files.finish()
         os.sync()
-        building.rename(target)
-        fsync_folder(target.parent)
+        _appear(building, target)
     except OSError as error:
         _discard(building)
         raise RestoreError(f"{target} could not be written: {error.strerror}") from error
@@ -59,31 +75,70 @@ def restore_set(
     return Restored(target, manifest.facts.number, files.count, files.done)
 
 
+def _appear(building: Path, target: Path) -> None:
+    if building.parent == target:
+        for child in building.iterdir():
+            child.rename(target / child.name)
+        building.rmdir()
+        fsync_folder(target)
+        return
+    building.rename(target)
+    fsync_folder(target.parent)
+
+
 def default_target(folder: Path) -> Path:
     """Where a set goes when nothing is said: a folder named like it, beside it (4D's dialog does so)."""
     return folder.with_name(f"{folder.name} restored")
 
 
-def _prepare(target: Path, manifest: Manifest) -> Path:
+@contextmanager
+def _workplace(target: Path, manifest: Manifest) -> Iterator[Path]:
+    """A hidden folder to build in, held by a lock of the kernel while we live; dead ones are removed."""
+    room_in = target if target.is_dir() else target.parent
+    _remove_dead(room_in)
     if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
         raise RestoreError(
             f"{target} exists already; nothing was written",
             hint="name a folder that does not exist or is empty",
         )
-    building = target.with_name(f".{target.name}.restoring")
     try:
-        needed = manifest.facts.content_bytes
-        free = room(target.parent)
+        needed, free = manifest.facts.content_bytes, room(room_in)
         if free < needed:
             raise NoRoomError(
-                f"{target.parent} has {free >> 20} MiB free, the restored files need {needed >> 20} MiB"
+                f"{room_in} has {free >> 20} MiB free, the restored files need {needed >> 20} MiB"
             )
-        if building.exists():
-            remove_tree(building)
-        building.mkdir()
+        building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=room_in))
+        building.chmod(0o777 & ~_umask())
+        descriptor = os.open(building, _FOLDER)
     except OSError as error:
-        raise RestoreError(f"{target.parent} cannot be written: {error.strerror}") from error
-    return building
+        raise RestoreError(
+            f"{room_in} cannot be written: {error.strerror}",
+            hint="name a folder in which this user may make files",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield building
+    finally:
+        os.close(descriptor)
+
+
+def _remove_dead(folder: Path) -> None:
+    """What restores that were killed left here: nobody holds their locks any more."""
+    for leftover in folder.glob(f"{_BUILDING}*"):
+        with suppress(OSError):
+            descriptor = os.open(leftover, _FOLDER)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_tree(leftover)
+            finally:
+                os.close(descriptor)
+
+
+def _umask() -> int:
+    """The process's mask; there is no way to read it but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _discard(building: Path) -> None:

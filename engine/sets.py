@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import DamagedError, MissingSetError, RefusedError
+from engine.errors import EngineError
 from engine.files import fsync_folder, remove_tree
 from engine.manifest import MANIFEST, SetFacts, read_set_facts
 from settings.model import KeepAll, KeepLast, Rotation
@@ -106,7 +106,7 @@ def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
             continue
         try:
             facts = read_set_facts(entry)
-        except (DamagedError, MissingSetError, RefusedError) as error:
+        except EngineError as error:
             unreadable.append((entry.name, str(error)))
             continue
         if facts.data_file == str(data_file) and facts.number == int(match["number"]):

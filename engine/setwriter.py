@@ -14,7 +14,14 @@ from typing import BinaryIO
 from engine.archiver import Archiver, Patience, store_file
 from engine.codec import frame_bytes, stored_limit
 from engine.content import Root, archive_path
-from engine.errors import Code, DamagedError, SourceError, StoppedError
+from engine.errors import (
+    Code,
+    DamagedError,
+    DestinationError,
+    MissingSetError,
+    SourceError,
+    StoppedError,
+)
 from engine.files import fsync_folder, give_to_owner_of
 from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
@@ -134,6 +141,11 @@ def _frames(
 def _check(check: ReadBack, facts: ArchiveFacts, report: Report) -> None:
     try:
         check.finish(facts, report)
+    except MissingSetError as error:
+        raise DestinationError(
+            f"what was just written is no longer there: {error}",
+            hint="the backup folder was unmounted or replaced during the backup; mount it again",
+        ) from error
     except DamagedError as error:
         if facts.role == "log":
             raise DamagedError(str(error), code=Code.LOG_ARCHIVE_DAMAGED) from error

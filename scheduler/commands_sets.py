@@ -45,6 +45,7 @@ def stop_on_signals() -> StopRequest:
     stop = StopRequest()
     signal.signal(signal.SIGINT, lambda *_: stop.ask())
     signal.signal(signal.SIGTERM, lambda *_: stop.ask("stopped by a signal"))
+    signal.signal(signal.SIGHUP, lambda *_: stop.ask("stopped because its terminal was closed"))
     return stop
 
 
@@ -128,9 +129,10 @@ def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_
     """List the sets of DATABASE, newest last."""
     context = context_of(ctx)
     inventory = context.inventory(context.layout(database, data_file))
+    code = Exit.DAMAGED if inventory.unreadable and not inventory.sets else Exit.DONE
     if as_json:
         say_json([_set_row(stored) for stored in inventory.sets])
-        return Exit.DONE
+        return code
     rows: list[tuple[str, ...]] = [
         ("set", "started", "kind", "files", "content", "archive", "folder")
     ]
@@ -146,11 +148,12 @@ def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_
         )
         for stored in inventory.sets
     ]
-    for line in table(rows) if inventory.sets else ["there is no set yet"]:
+    none = "there is no usable set" if inventory.unreadable else "there is no set yet"
+    for line in table(rows) if inventory.sets else [none]:
         say(line)
     for name, why in inventory.unreadable:
         warn(f"{name} is no usable set: {why}")
-    return Exit.DONE
+    return code
 
 
 def _set_row(stored: StoredSet) -> dict[str, Any]:
@@ -301,6 +304,20 @@ def _say_verdicts(verdicts: list[Verdict]) -> None:
         say("  what to do: keep the folder, use another set, and check the disk it lies on")
 
 
+def _restore_place(folder: Path, layout: DatabaseLayout | None, to: Path | None) -> Path:
+    """Where a restore goes. Never into a set, the live application, or the folder one stands in."""
+    if to is None:
+        return default_target(folder)
+    place = to.absolute()
+    if place == Path.cwd():
+        raise click.UsageError("--to names the current folder; name a new one")
+    if any((parent / "manifest.json").exists() for parent in (place, *place.parents)):
+        raise click.UsageError(f"{place} lies in a set; rotation would remove it with the set")
+    if layout is not None and place.is_relative_to(layout.package):
+        raise click.UsageError(f"{place} lies in the live application; name a folder outside it")
+    return place
+
+
 @click.command()
 @click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
 @_SET
@@ -329,7 +346,7 @@ def restore(
     """
     context = context_of(ctx)
     folder, layout = _chosen(context, target, number, data_file)
-    place = (to or default_target(folder)).absolute()
+    place = _restore_place(folder, layout, to)
     stop = stop_on_signals()
     with progress_shown(context.clock, quiet=as_json) as report:
         around = Surroundings(context.clock, stop, report)

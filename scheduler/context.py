@@ -8,7 +8,8 @@ import click
 
 from engine.errors import MissingSetError
 from engine.host import Clock, HostClock
-from engine.plan import resolve_destination
+from engine.lock import DATABASE_LOCK, read_memory
+from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import Inventory, StoredSet, take_inventory
 from scheduler.environment import Environment, host_zone, read_environment
 from settings.errors import SettingsNotFoundError
@@ -58,6 +59,8 @@ class Context:
         """The sets of a database. Raises SettingsError, EngineError."""
         destination = self.destination(layout)
         try:
+            memory = read_memory(layout.package / "Logs" / DATABASE_LOCK)
+            check_mounted(destination, layout.package, separate=was_separate(memory, destination))
             return take_inventory(destination, layout.data_file.stem, layout.data_file)
         except OSError as error:
             raise MissingSetError(
@@ -99,6 +102,12 @@ def context_of(ctx: click.Context) -> Context:
 
 def choose_set(inventory: Inventory, number: int | None) -> StoredSet:
     """The set with this number, or the newest. Raises MissingSetError."""
+    if not inventory.sets and inventory.unreadable:
+        name, why = inventory.unreadable[-1]
+        raise MissingSetError(
+            f"none of the sets in the backup folder can be used; the newest, {name}: {why}",
+            hint="nothing is lost yet: find out why first; docs/restore-by-hand.md needs no manifest",
+        )
     if not inventory.sets:
         raise MissingSetError(
             "this database has no set in its backup folder",

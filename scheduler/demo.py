@@ -72,7 +72,7 @@ _SETTINGS = """<?xml version="1.0" encoding="UTF-8" standalone="no" ?>
 def demo(ctx: click.Context, folder: Path | None, *, remove: bool) -> int:
     """Show the whole job on a small made-up application: schedule, service, set, journal, restore.
 
-    Nothing outside one new folder is touched. Takes about 20 seconds.
+    Nothing outside one new folder is touched. Takes about ten seconds.
     """
     context = context_of(ctx)
     stop = stop_on_signals()

@@ -43,6 +43,7 @@ def main() -> None:
         signal.SIGTERM, lambda *_: stop.ask("stopped because the service was told to stop")
     )
     signal.signal(signal.SIGINT, lambda *_: stop.ask())
+    signal.signal(signal.SIGHUP, lambda *_: stop.ask("stopped because its service died"))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     ending = run_request(request, Speaker(HostClock()), stop)
     _say(ending_to_json(ending))
@@ -110,7 +111,7 @@ def _say(row: dict[str, Any]) -> None:
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+    ctypes.CDLL(None, use_errno=True).prctl(_DEATH_SIGNAL, signal.SIGHUP, 0, 0, 0)
     if os.getppid() == 1:  # it died before the wish was made
         sys.exit(Exit.FAILED)
 

@@ -27,7 +27,7 @@ from scheduler.after import (
     after_success,
 )
 from scheduler.decide import ClockDamage, Decision, Missed, Run, decide
-from scheduler.known import Failure, Halt, Known, Manual, Serving, watch
+from scheduler.known import Failure, Halt, Known, Manual, Owed, Serving, watch
 from scheduler.outcomes import Ending, Failed, Postponed, Published
 from scheduler.state import (
     LastRun,
@@ -384,7 +384,7 @@ def _without_served(known: Known, newest: datetime) -> Known:
     """The run died, or the state was not saved, after the set had appeared: the slot is served all the same."""
     if isinstance(known.running, Serving) and newest >= known.running.slot.at:
         known = replace(known, running=None)
-    if isinstance(known.trouble, Failure) and newest >= known.trouble.slot.at:
+    if isinstance(known.trouble, Failure | Owed) and newest >= known.trouble.slot.at:
         known = replace(known, trouble=None)
     if newest > known.answered_until:
         known = replace(known, answered_until=newest)

@@ -169,8 +169,7 @@ class Service:
         """Runs are asked to stop, then killed; they and those that still wait are made after the next start."""
         for database, _ in self._waiting:
             database.owe()
-        for child, (database, _) in self._children.items():
-            database.owe()
+        for child in self._children:
             child.stop()
         left = float(STOP_SECONDS)
         began = self._clock.monotonic()
@@ -184,8 +183,11 @@ class Service:
                 database, _ = self._children.pop(child)
                 if isinstance(ending, Published | Postponed):
                     self._finish(database, ending)
+                else:
+                    database.owe()
             left = STOP_SECONDS - (self._clock.monotonic() - began)
-        for child in self._children:
+        for child, (database, _) in self._children.items():
+            database.owe()
             _log.error("a run did not stop within %d s and is killed", STOP_SECONDS)
             child.kill()
 

@@ -6,10 +6,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EngineError
+from engine.errors import Code, EngineError
 from engine.history import events_of, load_history
-from engine.lock import DATABASE_LOCK, current_holder
-from engine.plan import free_bytes, resolve_destination
+from engine.lock import DATABASE_LOCK, current_holder, read_memory
+from engine.plan import check_mounted, free_bytes, resolve_destination, was_separate
 from engine.sets import StoredSet, take_inventory
 from scheduler.after import after_restart, after_settings_change
 from scheduler.context import Context
@@ -92,11 +92,13 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
     state = _state(context.environment, layout, trouble)
     plan, next_slot = _plan(context, settings, state, now, trouble)
     last = _last(state, layout, destination, sets)
-    if last is not None and last.code != 0:
+    if last is not None and last.code not in (0, Code.STOPPED):
         trouble.append(f"the last backup ended with error {last.code}: {last.text}")
     complete = [stored for stored in sets if stored.facts.complete]
     if free is not None and not complete:
         trouble.append("there is no complete set yet")
+    if free is not None and sets and free < sets[-1].facts.archive_bytes:
+        trouble.append("the backup folder has less room than the last set took")
     trouble += _neglect(context, settings, state, complete, now)
     return Status(
         package=str(layout.package),
@@ -172,9 +174,14 @@ def _sets(
         trouble.append(f"{error}; {error.hint}")
         return (), None, None
     try:
+        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK)
+        check_mounted(destination, layout.package, separate=was_separate(memory, destination))
         inventory = take_inventory(destination, layout.data_file.stem, layout.data_file)
         trouble += [f"{name} is no usable set: {why}" for name, why in inventory.unreadable]
         return inventory.sets, destination, free_bytes(destination)
+    except EngineError as error:
+        trouble.append(f"{error}; {error.hint}")
+        return (), destination, None
     except OSError as error:
         trouble.append(f"the backup folder {destination} cannot be read: {error.strerror}")
         return (), destination, None
@@ -244,9 +251,21 @@ def _last(
         found.append(
             LastOperation(facts.ended, 0 if facts.complete else 1409, f"{text} {facts.number}")
         )
+    found += _remembered_failure(layout)
     if destination is not None:
         found += _failures(layout, destination)
     return max(found, key=lambda operation: operation.ended, default=None)
+
+
+def _remembered_failure(layout: DatabaseLayout) -> list[LastOperation]:
+    """The failure the lock's memory tells of: it is there even when the destination could not be written."""
+    try:
+        row = read_memory(layout.package / "Logs" / DATABASE_LOCK)["failure"]
+        return [
+            LastOperation(datetime.fromisoformat(row["ended"]), int(row["code"]), str(row["text"]))
+        ]
+    except (OSError, KeyError, TypeError, ValueError):
+        return []
 
 
 def _failures(layout: DatabaseLayout, destination: Path) -> list[LastOperation]:

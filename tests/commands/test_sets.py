@@ -125,7 +125,7 @@ def test_an_unreadable_set_is_named_in_the_list(terminal: Terminal, app: App) ->
 
     printed = terminal.types("list", app.package)
 
-    assert printed.code == 0
+    assert printed.code == 5
     assert "data[0001] is no usable set" in printed.err
 
 

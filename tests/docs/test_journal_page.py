@@ -2,12 +2,22 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scheduler.outcomes import Failed
 from tests.docs.pages import backup4d, make_application, page
+from tests.scheduler.served_stories import (
+    LIMITED_XML,
+    NEXT_SLOT,
+    Story,
+    break_settings,
+    reconfigure,
+    watched,
+)
 
 PAGE = "journal-and-history.md"
 
@@ -36,12 +46,72 @@ def journal(folder: Path) -> str:
     return (folder / "Invoices" / "Logs" / "Backup Journal[001].txt").read_text("utf-8")
 
 
-def test_every_line_of_the_journal_begins_as_the_page_shows(told: Path) -> None:
-    lines = [line for line in journal(told).splitlines() if line and not line.startswith("\t")]
-    beginnings = {re.split(r" ?: | \d", line)[0] for line in lines}
+def beginnings(text: str) -> set[str]:
+    """How the lines of entries begin, up to their values."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("\t")]
+    return {re.split(r" ?: | \d", line)[0] for line in lines}
 
-    assert len(beginnings) > 10
-    assert {beginning for beginning in beginnings if beginning not in page(PAGE)} == set()
+
+def test_every_line_of_the_journal_begins_as_the_page_shows(told: Path) -> None:
+    found = beginnings(journal(told))
+
+    assert len(found) > 10
+    assert {beginning for beginning in found if beginning not in page(PAGE)} == set()
+
+
+def caught_up(story: Story) -> None:
+    story.restart().begins("13 09:00")
+
+
+def halted(story: Story) -> None:
+    story.fails("11 02:30")
+    story.fails("11 02:31")
+    story.look("12 02:30")
+
+
+def missed(story: Story) -> None:
+    story.restart().look("13 09:00")
+
+
+def met_another(story: Story) -> None:
+    story.runs("11 02:30", Failed(1417, 6, "a backup cannot start: a backup is running", "wait"))
+
+
+def refused_and_mended(story: Story) -> None:
+    break_settings(story)
+    story.look("10 12:01")
+    reconfigure(story, {})
+    story.look("10 12:02")
+    reconfigure(story, LIMITED_XML)
+    story.look("10 12:03")
+
+
+def forgotten(story: Story) -> None:
+    story.state_file.write_text("")
+    story.restart().look("10 12:01")
+
+
+@pytest.mark.parametrize(
+    ("happens", "changes"),
+    [
+        (caught_up, {}),
+        (halted, LIMITED_XML),
+        (missed, {NEXT_SLOT: "True"}),
+        (met_another, {}),
+        (refused_and_mended, {}),
+        (forgotten, {}),
+    ],
+)
+def test_every_line_of_the_service_begins_as_the_page_shows(
+    happens: Callable[[Story], None], changes: dict[str, str], tmp_path: Path
+) -> None:
+    story = watched(tmp_path, changes)
+
+    happens(story)
+
+    found = beginnings(story.app.journal())
+    assert found
+    assert {beginning for beginning in found if beginning not in page(PAGE)} == set()
 
 
 def test_every_key_of_the_history_is_on_the_page(told: Path) -> None:
@@ -50,7 +120,7 @@ def test_every_key_of_the_history_is_on_the_page(told: Path) -> None:
 
     keys = {key for row in rows for key in row}
 
-    assert {"backupNumber", "event", "result", "error"} <= keys
+    assert {"backupNumber", "event", "set", "error"} <= keys
     assert {key for key in keys if f"`{key}`" not in page(PAGE)} == set()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import blocks, make_set
+from tests.docs.pages import backup4d, blocks, make_set
 
 PAGE = "restore-by-hand.md"
 FORMS = {
@@ -89,6 +89,19 @@ def test_the_commands_of_the_page_bring_everything_back(
         assert (back.st_mode, back.st_mtime_ns) == (source.st_mode, source.st_mtime_ns)
 
 
+def test_folders_keep_their_times(form: str, made: tuple[Path, Path], tmp_path: Path) -> None:
+    """The data file comes first, and more is written to its folder later; the log is not restored here."""
+    package, folder = made
+    mark = "plain" if form.startswith("plain") else ""
+    files = next(command for command in commands(mark) if "tar -xp" in command)
+
+    shell(files, folder, tmp_path / "restored")
+
+    for name in ("Data", "Project", "Resources", "Settings"):
+        source, back = (package / name).stat(), (tmp_path / "restored" / name).stat()
+        assert (name, back.st_mtime_ns) == (name, source.st_mtime_ns)
+
+
 def test_the_checksums_agree_in_every_form(made: tuple[Path, Path], tmp_path: Path) -> None:
     check = next(command for command in commands("") if "sha256sum" in command)
 
@@ -96,6 +109,20 @@ def test_the_checksums_agree_in_every_form(made: tuple[Path, Path], tmp_path: Pa
 
     assert len(lines) == len(list(made[1].iterdir())) - 1
     assert all(line.endswith(": OK") for line in lines)
+
+
+def test_an_empty_log_comes_back_empty(tmp_path: Path) -> None:
+    package, folder = make_set(tmp_path)
+    (package / "Data" / "data.journal").write_bytes(b"")
+    backup4d("backup", package, folder=tmp_path)
+    target = tmp_path / "restored"
+
+    for command in commands("")[2:]:
+        if "data*.journal" in command:
+            (target / "Data").mkdir(parents=True)
+            shell(command, folder.with_name("data[0002]"), target)
+
+    assert (target / "Data" / "data.journal").read_bytes() == b""
 
 
 def test_a_single_file_comes_back_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Damage is always found, told in a sentence, and never restored as good; a hostile manifest leads nowhere."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -265,13 +266,37 @@ def test_an_empty_folder_is_a_good_target(good: Path, app: App, tmp_path: Path) 
 
 
 def test_a_restore_that_died_is_begun_anew(good: Path, app: App, tmp_path: Path) -> None:
-    (tmp_path / ".back.restoring" / "Data").mkdir(parents=True)
-    (tmp_path / ".back.restoring" / "Data" / "data.4DD").write_bytes(b"half")
+    (tmp_path / ".backup4d-restoring-dead" / "Data").mkdir(parents=True)
+    (tmp_path / ".backup4d-restoring-dead" / "Data" / "data.4DD").write_bytes(b"half")
 
     restored(good, tmp_path / "back")
 
     assert tree(tmp_path / "back") == expected(app)
     assert [p.name for p in tmp_path.iterdir()] == ["back"]
+
+
+def test_a_restore_that_is_alive_is_left_alone(good: Path, tmp_path: Path) -> None:
+    other = tmp_path / ".backup4d-restoring-alive"
+    other.mkdir()
+    descriptor = os.open(other, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    restored(good, tmp_path / "back")
+
+    assert other.is_dir()
+    os.close(descriptor)
+
+
+def test_a_set_is_restored_into_an_empty_folder_that_is_there(
+    good: Path, app: App, tmp_path: Path
+) -> None:
+    """It may be the root of a mounted volume, which no rename can replace."""
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "link").symlink_to("volume")
+
+    restored(good, tmp_path / "link")
+
+    assert tree(tmp_path / "volume") == expected(app)
 
 
 def test_a_target_without_a_parent_is_refused(good: Path, tmp_path: Path) -> None:

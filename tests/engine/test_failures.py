@@ -393,7 +393,7 @@ def test_a_logs_folder_this_user_may_not_write_to_is_told() -> None:
 
     assert seen["error"] == "DestinationError"
     assert "lock" in seen["text"]
-    assert "must be able to write in" in seen["hint"]
+    assert "must be able to write" in seen["hint"]
 
 
 def read_only_tree(folder: Path) -> dict[str, Any]:

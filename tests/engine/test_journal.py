@@ -74,7 +74,7 @@ def test_a_partial_backup_names_what_is_missing_and_what_to_do() -> None:
     assert text == (
         "*** Full Backup\n"
         "Error reported : 1409 partial backup: 2 of the listed files could not be saved, all else is in the set\n"
-        "Hint : bring the files back, or take them off the list of attachments (General/IncludesFiles)\n"
+        "Hint : bring them back, or take them off what the settings select (General)\n"
         "Creating archive : /srv/backups/data[0093]/data[0093].tar\n"
         "Attachment(s): \n"
         "\t/srv/docs [NOT FOUND]\n"

@@ -63,3 +63,13 @@ def test_settings_put_back_as_they_were_are_said_to_be_usable_again(tmp_path: Pa
 
     assert "the last good schedule stays, and backups fail until the file is corrected" in refused
     assert "Settings usable again" in again
+
+
+def test_a_run_that_published_while_the_service_stopped_is_not_made_again(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    story.begins("11 02:30")
+    story.publishes("11 02:31", slot="11 02:30")
+
+    story.served.owe()
+
+    assert story.restart().sees("11 09:00") == "wait 01-12 02:30"
