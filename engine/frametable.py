@@ -11,13 +11,18 @@ _MOST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame: where it is stored, what it holds of the stream, and the digest of that block."""
+    """One frame: where it is stored, what it holds of the stream, and the digest of that block.
+
+    `checksum` is zstd's own checksum of the block, the last 4 bytes of the frame as it left the
+    compressor; empty when that is not known (a table read from a manifest, a frame that is not packed).
+    """
 
     offset: int
     stored: int
     start: int
     raw: int
     digest: bytes
+    checksum: bytes
 
 
 class FrameTable:
@@ -30,12 +35,13 @@ class FrameTable:
         self._starts = array("Q", [0])
         self._offsets = array("Q", [0])
         self._digests = bytearray()
+        self._checksums: dict[int, bytes] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def append(self, raw: int, stored: int, digest: bytes) -> None:
+    def append(self, raw: int, stored: int, digest: bytes, checksum: bytes = b"") -> None:
         """Add the next frame. Raises ValueError for sizes or digests that cannot be."""
         if raw < 0 or stored <= 0 or len(digest) != DIGEST_BYTES:
             raise ValueError("not a frame")
@@ -44,6 +50,8 @@ class FrameTable:
         self._starts.append(self._starts[-1] + raw)
         self._offsets.append(self._offsets[-1] + stored)
         self._digests += digest
+        if checksum:
+            self._checksums[self._count] = checksum
         self._count += 1
 
     def truncate(self, count: int) -> None:
@@ -82,7 +90,12 @@ class FrameTable:
             start=start,
             raw=self._starts[index + 1] - start,
             digest=bytes(self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]),
+            checksum=self._checksums.get(index, b""),
         )
+
+    def forget_checksums(self) -> None:
+        """They serve the check of what was just written; give their memory back."""
+        self._checksums.clear()
 
     def covering(self, start: int, end: int) -> range:
         """Indices of the frames that hold the stream's bytes from `start` up to `end`."""

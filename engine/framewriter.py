@@ -53,6 +53,7 @@ class FrameWriter:
         self.position = 0
         self._output = output
         self._compressor = Compressor(rate)
+        self._packed = rate is not CompressionRate.NONE
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="compress")
         self._failure: BaseException | None = None
         self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
@@ -141,7 +142,8 @@ class FrameWriter:
                 digest, frame = job.future.result()
                 if self._failure is None and len(frame) > 0:
                     self._output.write(frame)
-                    self.frames.append(job.length, len(frame), digest)
+                    checksum = bytes(frame[-4:]) if self._packed else b""
+                    self.frames.append(job.length, len(frame), digest, checksum)
                 del frame
             except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
                 self._failure = error

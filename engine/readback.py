@@ -1,7 +1,7 @@
 """The check of an archive while it is still being written: what is durable is read from the disk and compared.
 
 It follows the write-back, so that at the end only the last part is left to read (design: the life of a
-backup, step 6). Every block is decompressed and compared with the digest taken when the source was read.
+backup, step 6). Every block is decompressed and compared with the checksum taken when the source was read.
 """
 
 import threading

@@ -136,6 +136,7 @@ def _frames(
     result.append(ArchiveFacts(*kind, compression, files, table))
     if job.settings.check_archive:
         _check(check, result[0], around.report)
+    table.forget_checksums()
 
 
 def _check(check: ReadBack, facts: ArchiveFacts, report: Report) -> None:
