@@ -12,8 +12,7 @@ from itertools import pairwise, takewhile
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
+from scheduler.cron import croniter
 from scheduler.wall import Once, Skipped, Twice, find_occurrence, wall_at
 from settings.model import Daily, Hourly, Monthly, Never, Schedule, Unschedulable, Weekly
 

@@ -1,5 +1,8 @@
 """One module reads the clock, one starts processes, one reads the environment; files stay short."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.house.source import Module, called_names, modules, used_names
@@ -80,3 +83,18 @@ def test_the_scan_sees_what_it_looks_for() -> None:
 
     assert {"datetime.datetime.now", "time.monotonic", "time.sleep"} <= used
     assert "subprocess.Popen" in called
+
+
+def test_importing_the_whole_service_starts_no_process() -> None:
+    """croniter would run `file` on Python's binary; an audit hook sees every start."""
+    code = (
+        "import sys\n"
+        "started = []\n"
+        "sys.addaudithook(lambda name, _: started.append(name) if name == 'subprocess.Popen' else None)\n"
+        "import scheduler.commands_service, scheduler.runner\n"
+        "assert started == [], started\n"
+    )
+
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False)
+
+    assert done.returncode == 0, done.stderr

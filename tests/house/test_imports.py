@@ -18,7 +18,7 @@ ONLY_IN = {
     "apscheduler": {"scheduler.timer"},
     "watchdog": {"scheduler.watch"},
     "tzlocal": {"scheduler.environment"},
-    "croniter": {"scheduler.slots"},
+    "croniter": {"scheduler.cron"},
 }
 # Decisions: the same answer for the same values, without a disk, a clock, a thread or a process.
 PURE = (

@@ -16,12 +16,14 @@ from zoneinfo import ZoneInfo
 from scheduler.known import watch
 from scheduler.state import State, save_state, state_file
 from settings.reader import load_settings
-from tests.engine.stories import App, make_app
+from settings.writeback import write_setting
+from tests.engine.stories import COMPRESSION, App, make_app
 from tests.scheduler.served_stories import AFTER_FAILURE, FREQUENCY, HOUR
 
 PATIENCE = 30.0
 PROGRAM = [sys.executable, "-P", "-m", "scheduler"]
-BIG = 160 << 20
+BIG = 96 << 20
+_FEW_LETTERS = bytes(97 + byte % 16 for byte in range(256))
 
 
 def visible(app: App) -> list[str]:
@@ -45,15 +47,16 @@ def reschedule(app: App, hour: str) -> None:
 
 
 def _nightly(hour: str) -> dict[str, str]:
-    return {FREQUENCY: "Daily", HOUR: hour, AFTER_FAILURE: "00:00:02"}
+    return {FREQUENCY: "Daily", HOUR: hour, AFTER_FAILURE: "00:00:02", COMPRESSION: "Compact"}
 
 
 def make_big(app: App) -> None:
-    """A data file that takes seconds to save."""
-    part = os.urandom(8 << 20)
+    """A data file that takes seconds to save: compressible, and compressed as small as possible."""
+    part = os.urandom(8 << 20).translate(_FEW_LETTERS)
     with app.data_file.open("wb") as stream:
         for number in range(BIG // len(part)):
             stream.write(part[number:] + part[:number])
+    write_setting(app.layout.settings_file, "CompressionRate", "Compact")
 
 
 def owe(app: App, state_folder: Path, *, minutes: int = 30) -> None:
