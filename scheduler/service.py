@@ -96,11 +96,13 @@ class Service:
                     pass
             self._tell(database, decision)
         self._start_waiting()
-        watch.follow(
+        is_new = watch.follow(
             database.layout.settings_file
             for database in self._databases
             if database.layout is not None
         )
+        if is_new:  # somebody may have edited between our reading and the watching
+            self._inbox.put(("edited", None))
         timer.wake_at(min(wakes, default=None))
         self._notifier.alive(self._summary())
 

@@ -46,10 +46,14 @@ class Watch:
         self._folders: dict[Path, object] = {}
         self._observer.start()
 
-    def follow(self, files: Iterable[Path]) -> None:
-        """Watch the folders of these files; what cannot be watched is left to the heartbeat."""
+    def follow(self, files: Iterable[Path]) -> bool:
+        """Watch the folders of these files; what cannot be watched is left to the heartbeat.
+
+        True when a folder is watched from now on: an edit made just before was not noticed.
+        """
         wanted = frozenset(files)
         self._handler.files = frozenset(str(file) for file in wanted)
+        is_new = False
         for folder in {file.parent for file in wanted} - self._folders.keys():
             try:
                 self._folders[folder] = self._observer.schedule(
@@ -57,6 +61,9 @@ class Watch:
                 )
             except OSError as error:
                 _log.debug("%s is not watched, only looked at: %s", folder, error)
+            else:
+                is_new = True
+        return is_new
 
     def stop(self) -> None:
         """End the thread."""

@@ -109,7 +109,8 @@ def test_a_mistake_with_one_database_leaves_the_others_served_and_is_told_once(
             assert shop.serve_one()
     shop.watch.stop()
 
-    assert shop.timer.wakes == [at("11 02:30")] * 3
+    # between two looks, the one that a newly watched folder asks for
+    assert (shop.timer.wakes[0], shop.timer.wakes[2]) == (at("11 02:30"), at("11 02:30"))
     assert len([record for record in caplog.records if record.exc_info]) == 1
 
 
@@ -122,3 +123,18 @@ def test_the_settings_of_every_database_are_watched(tmp_path: Path) -> None:
     shop.watch.stop()
 
     assert story.app.package / "Settings" in shop.watch._folders
+
+
+def test_an_edit_between_the_first_reading_and_the_watching_is_seen(tmp_path: Path) -> None:
+    story = nightly(tmp_path)
+    shop = Shop(tmp_path, story.served)
+    shop.service.ask_look()
+    assert shop.serve_one()
+
+    assert shop.serve_one()  # waits for ever when nobody asked for a second look
+    shop.watch.stop()
+
+    first, again = shop.timer.wakes
+    assert first == at("11 02:30")
+    assert again is not None
+    assert again < first
