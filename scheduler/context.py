@@ -59,14 +59,19 @@ class Context:
         """The sets of a database. Raises SettingsError, EngineError."""
         destination = self.destination(layout)
         try:
-            memory = read_memory(layout.package / "Logs" / DATABASE_LOCK)
-            check_mounted(destination, layout.package, separate=was_separate(memory, destination))
-            return take_inventory(destination, layout.data_file.stem, layout.data_file)
+            return look_for_sets(layout, destination)
         except OSError as error:
             raise MissingSetError(
                 f"the backup folder {destination} cannot be read: {error.strerror}",
                 hint="check that its volume is mounted",
             ) from error
+
+
+def look_for_sets(layout: DatabaseLayout, destination: Path) -> Inventory:
+    """The sets of a database in its destination. Raises DestinationError when that is not mounted, OSError."""
+    memory = read_memory(layout.package / "Logs" / DATABASE_LOCK)
+    check_mounted(destination, layout.package, separate=was_separate(memory, destination))
+    return take_inventory(destination, layout.data_file.stem, layout.data_file)
 
 
 def make_context(environment: Environment, service_file: Path | None) -> Context:

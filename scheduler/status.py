@@ -9,10 +9,10 @@ from typing import Any
 from engine.errors import Code, EngineError
 from engine.history import events_of, load_history
 from engine.lock import DATABASE_LOCK, current_holder, read_memory
-from engine.plan import check_mounted, free_bytes, resolve_destination, was_separate
-from engine.sets import StoredSet, take_inventory
+from engine.plan import free_bytes, resolve_destination
+from engine.sets import StoredSet
 from scheduler.after import after_restart, after_settings_change
-from scheduler.context import Context
+from scheduler.context import Context, look_for_sets
 from scheduler.decide import Halted, decide
 from scheduler.environment import Environment
 from scheduler.known import Known, watch
@@ -90,7 +90,9 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
     trouble: list[str] = []
     sets, destination, free = _sets(context, layout, settings, trouble)
     state = _state(context.environment, layout, trouble)
-    plan, next_slot = _plan(context, settings, state, now, trouble)
+    service, _ = service_state(context.environment)
+    known = _known(context, settings, state, service, now)
+    plan, next_slot = _plan(known, now, trouble)
     last = _last(state, layout, destination, sets)
     if last is not None and last.code not in (0, Code.STOPPED):
         trouble.append(f"the last backup ended with error {last.code}: {last.text}")
@@ -99,7 +101,7 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
         trouble.append("there is no complete set yet")
     if free is not None and sets and free < sets[-1].facts.archive_bytes:
         trouble.append("the backup folder has less room than the last set took")
-    trouble += _neglect(context, settings, state, complete, now)
+    trouble += _neglect(known, service, complete, now)
     return Status(
         package=str(layout.package),
         running=_running(layout),
@@ -129,18 +131,13 @@ def _status_without_settings(
 
 
 def _neglect(
-    context: Context,
-    settings: Settings,
-    state: State | None,
-    complete: list[StoredSet],
-    now: datetime,
+    known: Known, service: ServiceState, complete: list[StoredSet], now: datetime
 ) -> list[str]:
     """Backups that have stopped without anybody noticing."""
-    known = _known(context, settings, state, now)
     if isinstance(known.schedule, Never):
         return []
     trouble: list[str] = []
-    if service_state(context.environment)[0] is ServiceState.STOPPED:
+    if service is ServiceState.STOPPED:
         trouble.append("the service is not running: no automatic backup will be made")
     if complete and known.running is None and known.trouble is None:
         facts = complete[-1].facts
@@ -159,7 +156,8 @@ def coming_slots(
     """The next slots as the service would serve them."""
     now = context.clock.now()
     state = _state(context.environment, layout, [])
-    known = _known(context, settings, state, now)
+    service, _ = service_state(context.environment)
+    known = _known(context, settings, state, service, now)
     after = max(known.answered_until, now)
     slots = slots_after(known.schedule, after, known.anchor, known.zone)
     return [slot for slot, _ in zip(slots, range(count), strict=False)]
@@ -174,9 +172,7 @@ def _sets(
         trouble.append(f"{error}; {error.hint}")
         return (), None, None
     try:
-        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK)
-        check_mounted(destination, layout.package, separate=was_separate(memory, destination))
-        inventory = take_inventory(destination, layout.data_file.stem, layout.data_file)
+        inventory = look_for_sets(layout, destination)
         trouble += [f"{name} is no usable set: {why}" for name, why in inventory.unreadable]
         return inventory.sets, destination, free_bytes(destination)
     except EngineError as error:
@@ -196,11 +192,17 @@ def _state(environment: Environment, layout: DatabaseLayout, trouble: list[str])
         return None
 
 
-def _known(context: Context, settings: Settings, state: State | None, now: datetime) -> Known:
+def _known(
+    context: Context,
+    settings: Settings,
+    state: State | None,
+    service: ServiceState,
+    now: datetime,
+) -> Known:
     if state is None:
         return watch(settings.schedule, settings.retry, context.zone, now)
     known = state.known
-    if service_state(context.environment)[0] is ServiceState.STOPPED:
+    if service is ServiceState.STOPPED:
         known = after_restart(known, now)
     if (known.schedule, known.retry, known.zone) == (
         settings.schedule,
@@ -211,14 +213,7 @@ def _known(context: Context, settings: Settings, state: State | None, now: datet
     return after_settings_change(known, settings.schedule, settings.retry, context.zone, now).known
 
 
-def _plan(
-    context: Context,
-    settings: Settings,
-    state: State | None,
-    now: datetime,
-    trouble: list[str],
-) -> tuple[str, datetime | None]:
-    known = _known(context, settings, state, now)
+def _plan(known: Known, now: datetime, trouble: list[str]) -> tuple[str, datetime | None]:
     decision = decide(known, now)
     if isinstance(decision, Halted):
         trouble.append(decision.reason)
