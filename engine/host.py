@@ -14,6 +14,11 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def read_zone_again() -> None:
+    """Let the C library take up a zone that was set since the process began."""
+    time.tzset()
+
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -71,5 +76,22 @@ def start_process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=None if environment is None else dict(environment),
+        start_new_session=True,
+    )
+
+
+def start_hook(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start an administrator's program: own session, this environment and no other, pipes on all three streams.
+
+    Raises OSError.
+    """
+    return subprocess.Popen(
+        list(arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        cwd="/",
+        env=dict(environment),
         start_new_session=True,
     )

@@ -2,7 +2,7 @@
 
 import threading
 
-from engine.errors import StoppedError
+from engine.errors import Code, StoppedError
 
 
 class StopRequest:
@@ -11,13 +11,14 @@ class StopRequest:
     def __init__(self) -> None:
         self.event = threading.Event()
         self._why = "stopped by the user"
+        self._code = Code.STOPPED
 
-    def ask(self, why: str = "stopped by the user") -> None:
+    def ask(self, why: str = "stopped by the user", code: Code = Code.STOPPED) -> None:
         """Ask for the stop; only sets a flag, so it is safe in a signal handler."""
-        self._why = why
+        self._why, self._code = why, code
         self.event.set()
 
     def check(self) -> None:
         """Raise StoppedError when a stop was asked for."""
         if self.event.is_set():
-            raise StoppedError(self._why)
+            raise StoppedError(self._why, code=self._code)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from scheduler.decide import Missed, Run, decide
+from scheduler.decide import Missed, PauseOver, Run, decide
 from scheduler.known import (
     Failure,
     Halt,
@@ -158,6 +158,11 @@ def after_clock_damage(known: Known, at: datetime) -> Known:
     return replace(known, answered_until=at)
 
 
+def after_pause(known: Known, until: datetime | None) -> Known:
+    """A person wants no automatic backups until then; None: they go on."""
+    return replace(known, paused_until=until)
+
+
 def after_settings_change(
     known: Known, schedule: Schedule, retry: RetryPolicy, zone: ZoneInfo, at: datetime
 ) -> Change:
@@ -167,7 +172,9 @@ def after_settings_change(
         return Change(replace(known, retry=retry, trouble=trouble), None)
     closed = _close_schedule(known, schedule, at)
     anchor = known.anchor if schedule == known.schedule else first_anchor(schedule, at, zone)
-    changed = Known(schedule, retry, zone, anchor, at, closed.known.trouble, known.running)
+    changed = replace(
+        closed.known, schedule=schedule, retry=retry, zone=zone, anchor=anchor, answered_until=at
+    )
     return replace(closed, known=changed)
 
 
@@ -181,13 +188,24 @@ def _close_schedule(known: Known, new: Schedule, at: datetime) -> Change:
     decision = decide(known, at)
     if isinstance(decision, Missed):
         left = _close_schedule(after_missed(known, decision), new, at)
-        return replace(left, missed=decision)
+        return replace(left, missed=_together(decision, left.missed))
+    if isinstance(decision, PauseOver):  # is told when `decide` is asked the next time
+        left = _close_schedule(after_pause(known, None), new, at)
+        return replace(left, known=after_pause(left.known, known.paused_until))
     trouble = _without_halt(known.trouble)
     if isinstance(new, Never | Unschedulable):
         trouble = None
     elif isinstance(decision, Run) and decision.attempt == 1:
         trouble = Owed(decision.slot)
     return Change(replace(known, trouble=trouble), None)
+
+
+def _together(one: Missed, other: Missed | None) -> Missed:
+    """Slots of a pause, and after them slots that nobody catches up."""
+    if other is None:
+        return one
+    slots = MissedSlots(one.slots.first, other.slots.last, one.slots.count + other.slots.count)
+    return Missed(slots, f"{one.reason}; {other.reason}")
 
 
 def _without_halt(trouble: Trouble | None) -> Trouble | None:

@@ -10,7 +10,7 @@ from subprocess import Popen  # noqa: TID251 - the type only; engine.host starts
 from typing import Any
 
 from engine.errors import Code, Exit
-from engine.host import start_process
+from engine.host import Clock, start_process
 from engine.progress import Progress
 from scheduler.outcomes import Ending, Failed, ending_from_json
 
@@ -18,11 +18,21 @@ _LINE_LIMIT = 1 << 20
 
 
 class Child:
-    """One run. `done` is called once from another thread, with how it ended."""
+    """One run. `done` is called once from another thread, with how it ended.
 
-    def __init__(self, request: dict[str, Any], done: Callable[["Child", Ending], None]) -> None:
+    `progress` is None before its first word; `verdict` says why it was given up, None while it was not;
+    `is_killed` when it was ended by force.
+    """
+
+    def __init__(
+        self, request: dict[str, Any], done: Callable[[Ending], None], clock: Clock
+    ) -> None:
         self.progress: Progress | None = None
+        self.verdict: str | None = None
+        self.is_killed = False
         self._done = done
+        self._clock = clock
+        self._began = self._moved = self._given_up = clock.monotonic()
         self._process = start_process([sys.executable, "-P", "-m", "scheduler.runner"])
         assert self._process.stdin is not None  # noqa: S101 - start_process made the pipe
         with suppress(BrokenPipeError):
@@ -35,15 +45,39 @@ class Child:
         """The process id."""
         return self._process.pid
 
+    def seconds(self) -> float:
+        """How long it is on."""
+        return self._clock.monotonic() - self._began
+
+    def seconds_without_progress(self) -> float:
+        """How long it has told nothing new."""
+        return self._clock.monotonic() - self._moved
+
+    def seconds_since_verdict(self) -> float:
+        """How long ago it was given up."""
+        return self._clock.monotonic() - self._given_up
+
     def stop(self) -> None:
-        """Ask the run to stop; it undoes what is half-made and ends."""
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        """The service stops: the run undoes what is half-made and ends."""
+        self._send(signal.SIGTERM)
+
+    def stop_for_user(self) -> None:
+        """A person wants it to stop: 4D's error 1406."""
+        self._send(signal.SIGINT)
+
+    def stop_as_hung(self, why: str) -> None:
+        """It is given up, as a failed attempt."""
+        self.verdict, self._given_up = why, self._clock.monotonic()
+        self._send(signal.SIGUSR1)
 
     def kill(self) -> None:
-        """End it at once; the next run cleans up."""
+        """End it at once; the next run cleans up. One that hangs in the kernel ends when the kernel lets it."""
+        self.is_killed = True
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
-            self._process.kill()
+            self._process.send_signal(number)
 
     def _follow(self) -> None:
         ending: Ending | None = None
@@ -53,12 +87,16 @@ class Child:
                 row = json.loads(line)
                 if "progress" in row:
                     phase, done, total = row["progress"]
-                    self.progress = Progress(str(phase), int(done), int(total))
+                    self._take(Progress(str(phase), int(done), int(total)))
                 else:
                     ending = ending_from_json(row)
         code = self._process.wait()
         self._process.stdout.close()
-        self._done(self, ending or _died(self._process, code))
+        self._done(ending or _died(self._process, code))
+
+    def _take(self, progress: Progress) -> None:
+        if progress != self.progress:
+            self.progress, self._moved = progress, self._clock.monotonic()
 
 
 def _died(process: "Popen[bytes]", code: int) -> Failed:

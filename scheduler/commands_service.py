@@ -1,6 +1,7 @@
 """Commands about the service: run it, and ask how the databases do."""
 
 import logging
+import os
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +14,13 @@ from engine.history import utc_text
 from engine.host import Clock
 from engine.lock import holding
 from scheduler.context import Context, context_of
+from scheduler.control import SOCKET_NAME
 from scheduler.logs import log_to_stderr
 from scheduler.notify import Notifier
 from scheduler.screen import duration_words, say, say_json, size_words, time_words
-from scheduler.served import Host, Served
+from scheduler.served import Served
 from scheduler.service import Service
+from scheduler.service_source import ServiceSource
 from scheduler.status import (
     SERVICE_LOCK,
     ServiceState,
@@ -51,20 +54,21 @@ def run(ctx: click.Context, databases: tuple[Path, ...]) -> int:
         )
     folder = context.environment.state_folder
     folder.mkdir(parents=True, exist_ok=True)
+    control_file = context.environment.runtime_folder / SOCKET_NAME
     since = context.clock.now().isoformat(timespec="seconds")
-    with holding(folder / SERVICE_LOCK, "the service", since):
-        host = Host(folder, context.zone, context.service.path_map)
+    with holding(folder / SERVICE_LOCK, "the service", since) as lock:
+        words = {"doing": "the service", "pid": os.getpid(), "since": since}
+        lock.introduce({**words, "socket": str(control_file)})
+        source = ServiceSource(context, databases)
+        notifier = Notifier(context.environment.notify_socket)
         service = Service(
-            (Served(entry, host) for entry in served),
-            host,
-            context.clock,
-            Notifier(context.environment.notify_socket),
+            (Served(entry, source.host) for entry in served), source, context.clock, notifier
         )
         signal.signal(signal.SIGTERM, lambda *_: service.ask_stop())
         signal.signal(signal.SIGINT, lambda *_: service.ask_stop())
         signal.signal(signal.SIGHUP, lambda *_: service.ask_look())
         _log.info("serving %d database(s), zone %s", len(served), context.zone.key)
-        service.run()
+        service.run(control_file)
     _log.info("stopped")
     return Exit.DONE
 

@@ -11,12 +11,13 @@ from engine.host import Clock, HostClock
 from engine.lock import DATABASE_LOCK, read_memory
 from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import Inventory, StoredSet, take_inventory
-from scheduler.environment import Environment, host_zone, read_environment
+from scheduler.environment import Environment, find_host_zone, read_environment
 from settings.errors import SettingsNotFoundError
 from settings.layout import DatabaseLayout
 from settings.locate import locate_database
 from settings.reader import load_settings
-from settings.service_file import ServedDatabase, ServiceFile, load_service_file
+from settings.service_file import load_service_file
+from settings.service_model import Hooks, ServedDatabase, ServiceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +35,31 @@ class Context:
         return locate_database(database, known)
 
     def _known_data_file(self, package: Path) -> Path | None:
-        for entry in self.service.databases:
-            if entry.package == package:
-                return entry.data_file
-        return None
+        return next((entry.data_file for entry in self._entries(package)), None)
+
+    def _entries(self, package: Path) -> tuple[ServedDatabase, ...]:
+        """What the service file says of a package: one entry for each data file it names."""
+        return tuple(entry for entry in self.service.databases if entry.package == package)
+
+    def hooks(self, layout: DatabaseLayout) -> Hooks:
+        """The programs to run around a backup of this database."""
+        for entry in self._entries(layout.package):
+            if entry.data_file in (None, layout.data_file):
+                return entry.hooks
+        return self.service.hooks
 
     def served(self, databases: tuple[Path, ...]) -> tuple[ServedDatabase, ...]:
         """The databases named, else those of the service file; a folder may be absent now and come later."""
         if not databases:
             return self.service.databases
         # named twice, a database would be served twice
-        return tuple(dict.fromkeys(self._served(database.absolute()) for database in databases))
+        named = [entry for database in databases for entry in self._served(database.absolute())]
+        return tuple(dict.fromkeys(named))
 
-    def _served(self, database: Path) -> ServedDatabase:
+    def _served(self, database: Path) -> tuple[ServedDatabase, ...]:
         package = self.layout(database, None).package if database.is_file() else database
-        return ServedDatabase(package, self._known_data_file(package))
+        unlisted = ServedDatabase(package, None, self.service.hooks)
+        return self._entries(package) or (unlisted,)
 
     def destination(self, layout: DatabaseLayout) -> Path:
         """Where the sets of a database are. Raises SettingsError, RefusedError."""
@@ -82,7 +93,7 @@ def make_context(environment: Environment, service_file: Path | None) -> Context
     except SettingsNotFoundError:
         if service_file is not None:
             raise
-    zone = ZoneInfo(service.zone) if service.zone else host_zone()
+    zone = ZoneInfo(service.zone) if service.zone else find_host_zone() or ZoneInfo("UTC")
     return Context(environment, service, zone, HostClock())
 
 

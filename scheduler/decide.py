@@ -1,8 +1,8 @@
 """What to do now about one database: one pure decision, with its reason in plain words.
 
 Made for every heartbeat and for a timer set to `Wait.until`. The caller carries the decision out, tells
-after.py what came of it, and asks again; `Missed` and `ClockDamage` want an entry in the Backup journal
-and are answered by `after_missed` and `after_clock_damage`.
+after.py what came of it, and asks again; `Missed`, `ClockDamage` and `PauseOver` want an entry in the
+Backup journal and are answered by `after_missed`, `after_clock_damage` and `after_pause`.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from scheduler.known import (
+    LONGEST_PAUSE,
     Failure,
     Halt,
     Known,
@@ -89,7 +90,14 @@ class ClockDamage:
     reason: str
 
 
-Decision = Run | Wait | Halted | Missed | ClockDamage
+@dataclass(frozen=True, slots=True)
+class PauseOver:
+    """The pause a person asked for has ended: journal it, then `after_pause`."""
+
+    reason: str
+
+
+Decision = Run | Wait | Halted | Missed | ClockDamage | PauseOver
 
 
 def decide(known: Known, now: datetime) -> Decision:
@@ -101,6 +109,8 @@ def decide(known: Known, now: datetime) -> Decision:
             f"slots up to {local_words(known.answered_until, known.zone)} count as served, but it is"
             f" {local_words(now, known.zone)}: the clock was wrong; slots count from now on"
         )
+    if known.paused_until is not None:
+        return _decide_paused(known, known.paused_until, now)
     match known.trouble:
         case Halt() as halt:
             return _decide_halted(known, halt, now)
@@ -145,6 +155,19 @@ def _due(known: Known, now: datetime) -> MissedSlots | None:
 
 def _next(known: Known) -> Slot | None:
     return next_slot(known.schedule, known.answered_until, known.anchor, known.zone)
+
+
+def _decide_paused(known: Known, until: datetime, now: datetime) -> Missed | Wait | PauseOver:
+    words = f"automatic backups are paused until {local_words(until, known.zone)}"
+    if until - now > LONGEST_PAUSE:
+        longest = f"no pause is longer than {LONGEST_PAUSE.days} days: the clock was wrong"
+        return PauseOver(f"{words}, and {longest}; they go on now")
+    if due := _due(known, min(now, until)):
+        return Missed(due, words)
+    if now >= until:
+        return PauseOver("the pause has ended; automatic backups go on")
+    coming = _next(known)
+    return Wait(until if coming is None else min(until, coming.at), coming, words)
 
 
 def _decide_halted(known: Known, halt: Halt, now: datetime) -> Missed | Halted:

@@ -19,6 +19,8 @@ from settings.model import (
 )
 
 _SHORTEST_RETRY_DELAY = timedelta(seconds=1)
+# nobody may switch backups off for ever, nor may a wrong clock
+LONGEST_PAUSE = timedelta(days=31)
 
 
 # --- what trouble there is ------------------------------------------------------------------------
@@ -85,7 +87,8 @@ class Known:
 
     Every slot up to and including `answered_until` has its answer: served, given up, cancelled,
     journaled as missed, before the service began to watch, or in the hands of `trouble` or `running`
-    (None when there is none). `anchor` is the wall date from which every-N counts.
+    (None when there is none). `anchor` is the wall date from which every-N counts. Until `paused_until`
+    a person wants no automatic backups (None: nobody said so).
     """
 
     schedule: Schedule
@@ -95,6 +98,7 @@ class Known:
     answered_until: datetime
     trouble: Trouble | None = None
     running: Running | None = None
+    paused_until: datetime | None = None
 
 
 def watch(schedule: Schedule, retry: RetryPolicy, zone: ZoneInfo, since: datetime) -> Known:

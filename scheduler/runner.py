@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.backup import Request, run_backup
-from engine.errors import EngineError, Exit
+from engine.backup import run_backup
+from engine.errors import Code, EngineError, Exit
 from engine.host import Clock, HostClock
 from engine.progress import Progress
 from engine.records import Recorder
@@ -25,11 +25,12 @@ from engine.results import Outcome
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from scheduler.outcomes import Ending, Failed, Postponed, Published, ending_to_json
+from scheduler.runner_request import request_from_json
 from settings.errors import SettingsError
 from settings.locate import locate_database
-from settings.paths import PathMap
 
 _REPORT_SECONDS = 1.0
+_HUNG = "stopped by the service, because it made no progress any more"
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -43,6 +44,7 @@ def main() -> None:
         signal.SIGTERM, lambda *_: stop.ask("stopped because the service was told to stop")
     )
     signal.signal(signal.SIGINT, lambda *_: stop.ask())
+    signal.signal(signal.SIGUSR1, lambda *_: stop.ask(_HUNG, Code.BACKUP_FAILED))
     signal.signal(signal.SIGHUP, lambda *_: stop.ask("stopped because its service died"))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     ending = run_request(request, Speaker(HostClock()), stop)
@@ -53,14 +55,10 @@ def main() -> None:
 def run_request(row: dict[str, Any], speaker: "Speaker", stop: StopRequest) -> Ending:
     """Make the backup the request asks for, and say how it ended."""
     try:
-        request = Request(
-            layout=locate_database(Path(row["package"]), Path(row["data_file"])),
-            path_map=PathMap(tuple((source, target) for source, target in row["path_map"])),
-            zone=ZoneInfo(row["zone"]),
-            scheduled=None
-            if row["scheduled"] is None
-            else datetime.fromisoformat(row["scheduled"]),
+        layout = locate_database(
+            Path(row["package"]), Path(row["data_file"]), needs_settings=row["last_good"] is None
         )
+        request = request_from_json(row, layout)
         outcome = run_backup(request, Surroundings(speaker.clock, stop, speaker.report))
     except EngineError as error:
         return Failed(error.code, error.exit_code, str(error), error.hint)

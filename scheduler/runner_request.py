@@ -1,25 +1,61 @@
-"""The request for one run, as the service writes it and the child reads it."""
+"""The request for one run, as the service writes it on the child's standard input and the child reads it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from engine.request import Request
+from settings.layout import DatabaseLayout
 from settings.paths import PathMap
+from settings.service_model import Hook, Hooks
+
+_KINDS = ("startup", "guard", "shutdown")
 
 
-def request_to_json(
-    package: Path,
-    data_file: Path,
-    path_map: PathMap,
-    zone: ZoneInfo,
-    scheduled: datetime | None,
-) -> dict[str, Any]:
-    """What the service writes on the child's standard input."""
+def request_to_json(request: Request, zone: ZoneInfo) -> dict[str, Any]:
+    """What the service writes; the child finds out for itself where the parts of the database are."""
+    scheduled = request.scheduled
     return {
-        "package": str(package),
-        "data_file": str(data_file),
-        "path_map": [list(entry) for entry in path_map.entries],
+        "package": str(request.layout.package),
+        "data_file": str(request.layout.data_file),
+        "settings_file": str(request.layout.settings_file),
+        "path_map": [list(entry) for entry in request.path_map.entries],
         "zone": zone.key,
         "scheduled": None if scheduled is None else scheduled.isoformat(),
+        "accept_destination": request.accept_destination,
+        "last_good": None if request.last_good is None else str(request.last_good),
+        "hooks": {kind: _hook_to(getattr(request.hooks, kind)) for kind in _KINDS},
     }
+
+
+def request_from_json(row: dict[str, Any], layout: DatabaseLayout) -> Request:
+    """What the child reads. Raises KeyError, TypeError or ValueError."""
+    scheduled, last_good = row["scheduled"], row["last_good"]
+    hooks = row["hooks"]
+    return Request(
+        layout=layout,
+        path_map=PathMap(tuple((source, target) for source, target in row["path_map"])),
+        zone=ZoneInfo(row["zone"]),
+        scheduled=None if scheduled is None else datetime.fromisoformat(scheduled),
+        accept_destination=bool(row["accept_destination"]),
+        last_good=None if last_good is None else Path(last_good),
+        hooks=Hooks(*(_hook_from(hooks[kind]) for kind in _KINDS)),
+    )
+
+
+def _hook_to(hook: Hook | None) -> dict[str, Any] | None:
+    if hook is None:
+        return None
+    return {
+        "program": str(hook.program),
+        "arguments": list(hook.arguments),
+        "seconds": hook.time_limit.total_seconds(),
+    }
+
+
+def _hook_from(row: dict[str, Any] | None) -> Hook | None:
+    if row is None:
+        return None
+    limit = timedelta(seconds=float(row["seconds"]))
+    return Hook(Path(row["program"]), tuple(row["arguments"]), limit)

@@ -1,7 +1,7 @@
 """One database under the service: what is known of it, kept on the disk, and what its files say now."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,8 +10,7 @@ from engine.errors import BusyError, Code, EngineError, RefusedError
 from engine.journal import one_line
 from engine.lock import DATABASE_LOCK, current_holder, read_memory
 from engine.plan import resolve_destination
-from engine.records import Recorder
-from engine.report import Times, simple_entry
+from engine.request import Request
 from engine.sets import take_inventory
 from scheduler.after import (
     Change,
@@ -20,15 +19,17 @@ from scheduler.after import (
     after_failure,
     after_manual_start,
     after_missed,
+    after_pause,
     after_restart,
     after_settings_change,
     after_start,
     after_stop,
     after_success,
 )
-from scheduler.decide import ClockDamage, Decision, Missed, Run, decide
+from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, decide
 from scheduler.known import Failure, Halt, Known, Manual, Owed, Serving, watch
 from scheduler.outcomes import Ending, Failed, Postponed, Published
+from scheduler.settings_source import InForce, SettingsSource, last_good_file
 from scheduler.state import (
     LastRun,
     State,
@@ -38,25 +39,23 @@ from scheduler.state import (
     set_aside,
     state_file,
 )
-from settings.errors import SettingsError
+from scheduler.teller import Teller
 from settings.layout import DatabaseLayout
-from settings.locate import locate_database
 from settings.paths import PathMap
-from settings.reader import Reading, load_settings
-from settings.service_file import ServedDatabase
+from settings.reader import Reading
+from settings.service_model import Limits, ServedDatabase
 
 _log = logging.getLogger(__name__)
-
-_FULL_READ = 12  # every so many looks, five minutes apart, the settings are read whatever stat says
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What all databases of one service share."""
+    """What all databases of one service share; replaced as a whole when service file or zone change."""
 
     state_folder: Path
     zone: ZoneInfo
     path_map: PathMap
+    limits: Limits = field(default_factory=Limits)
 
 
 class Served:
@@ -65,101 +64,105 @@ class Served:
     def __init__(self, entry: ServedDatabase, host: Host) -> None:
         self.name = str(entry.package)
         self.problem: str | None = None
-        self.layout: DatabaseLayout | None = None
-        self._entry = entry
+        self.entry = entry
         self._host = host
-        self._reading: Reading | None = None
-        self._refused_digest = ""
+        self._source = SettingsSource(entry, host.state_folder)
+        self._in_force: InForce | None = None
+        self._refused = ""
         self._state: State | None = None
         self._number_seen: int | None = None
-        self._signature: tuple[object, ...] = ()
-        self._looks = 0
+        self._is_running_here = False
+
+    def take_host(self, entry: ServedDatabase, host: Host) -> None:
+        """The service file or the zone changed; what follows is taken up with the next `refresh`."""
+        self.entry, self._host = entry, host
+
+    @property
+    def layout(self) -> DatabaseLayout | None:
+        """Where its parts are; None before it was once found."""
+        return None if self._in_force is None else self._in_force.layout
+
+    @property
+    def reading(self) -> Reading | None:
+        """The settings in force."""
+        return None if self._in_force is None else self._in_force.reading
+
+    @property
+    def known(self) -> Known | None:
+        """What decisions are made from; None before the settings were once good."""
+        return None if self._state is None else self._state.known
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Files whose change should be looked at at once."""
+        return self._source.places
 
     # --- looking at the disk
 
     def refresh(self, now: datetime) -> None:
         """Take up edited settings, and backups that others made; a broken edit keeps the last good settings."""
-        try:
-            layout, reading = self._read()
-        except SettingsError as error:
-            self._refuse(str(error), now)
+        found = self._source.look()
+        if isinstance(found, str):
+            self._refuse(found, now, kept=False)
             return
-        except OSError as error:
-            self._refuse(f"{self.name} cannot be read: {error.strerror}", now)
-            return
-        self.layout, self.problem = layout, None
-        was_refused, self._refused_digest = self._refused_digest, ""
-        if self._reading is None or reading.digest != self._reading.digest:
-            self._take_up(reading, now)
-        elif was_refused:
-            self._journal("Settings", (f"Settings usable again : {reading.file}",), now)
-        self._notice_others(layout, now)
+        before, self._in_force = self._in_force, found
+        self._take_up(found, before, now)
+        if found.problem is None:
+            self._accept(found, before, now)
+        else:
+            self._refuse(found.problem, now, kept=True)
+        self._notice_others(found.layout, now)
 
-    def _read(self) -> tuple[DatabaseLayout, Reading]:
-        """Layout and settings; read again when anything about a place of settings changed, and now and then.
-
-        Network file systems may show old facts of a file for a while; the digest decides what is new.
-        """
-        self._looks += 1
-        layout, reading = self.layout, self._reading
-        is_due = self._looks % _FULL_READ == 0
-        if layout is None or reading is None or is_due or self._signature != _signature(layout):
-            return self._read_again()
-        return layout, reading
-
-    def _read_again(self) -> tuple[DatabaseLayout, Reading]:
-        layout = locate_database(self._entry.package, self._entry.data_file)
-        signature = _signature(
-            layout
-        )  # before the reading: an edit in between is seen the next time
-        reading = load_settings(layout.settings_file)
-        self._signature = signature
-        return layout, reading
-
-    def _refuse(self, why: str, now: datetime) -> None:
+    def _refuse(self, why: str, now: datetime, *, kept: bool) -> None:
         """Say it once for each broken edit."""
         self.problem = why
-        if why == self._refused_digest:
+        if why == self._refused:
             return
-        self._refused_digest = why
-        kept = ""
-        if self._reading is not None:  # the run reads the file itself, as 4D does, and is refused
-            kept = "; the last good schedule stays, and backups fail until the file is corrected"
-        _log.error("%s: settings refused%s: %s", self.name, kept, one_line(why))
-        lines = (f"Settings refused{kept}", *(f"Reason : {line}" for line in why.splitlines()))
-        self._journal("Settings", lines, now)
+        self._refused = why
+        stays = "; the last good settings stay in force" if kept else ""
+        _log.error("%s: settings refused%s: %s", self.name, stays, one_line(why))
+        lines = (f"Settings refused{stays}", *(f"Reason : {line}" for line in why.splitlines()))
+        self._teller().settings(lines, now)
 
-    def _take_up(self, reading: Reading, now: datetime) -> None:
-        settings = reading.settings
-        first = self._reading is None
-        self._reading = reading
+    def _accept(self, found: InForce, before: InForce | None, now: datetime) -> None:
+        """The file itself can be used; say so when that is news."""
+        self.problem = None
+        was_refused, self._refused = self._refused, ""
+        if before is not None and found.reading.digest != before.reading.digest:
+            _log.info("%s: settings changed and taken up from %s", self.name, found.reading.file)
+            self._teller().settings((f"Settings taken up : {found.reading.file}",), now)
+        elif was_refused:
+            self._teller().settings((f"Settings usable again : {found.reading.file}",), now)
+
+    def _take_up(self, found: InForce, before: InForce | None, now: datetime) -> None:
+        """Settings or zone may be others than before."""
+        settings = found.reading.settings
         if self._state is None:
-            self._state = self._load_state(reading, now)
-        change = after_settings_change(
-            self._state.known, settings.schedule, settings.retry, self._host.zone, now
-        )
-        self._apply(change, now)
-        if not first:
-            _log.info("%s: settings changed and taken up from %s", self.name, reading.file)
-            self._journal("Settings", (f"Settings taken up : {reading.file}",), now)
+            self._state = self._load_state(found, now)
+        known, zone = self._state.known, self._host.zone
+        is_same = before is not None and before.reading.digest == found.reading.digest
+        if is_same and known.zone == zone:
+            return
+        if known.zone != zone:
+            words = f"Time zone : {zone.key} from now on, {known.zone.key} before"
+            _log.warning("%s: %s", self.name, words)
+            self._teller().settings((words,), now)
+        self._apply(after_settings_change(known, settings.schedule, settings.retry, zone, now), now)
 
-    def _load_state(self, reading: Reading, now: datetime) -> State:
-        assert self.layout is not None  # noqa: S101 - refresh has set it
-        file = state_file(self._host.state_folder, self.layout.data_file)
+    def _load_state(self, found: InForce, now: datetime) -> State:
+        file = state_file(self._host.state_folder, found.layout.data_file)
         state: State | None = None
         try:
             state = load_state(file)
         except StateError as error:
             self._set_state_aside(file, error, now)
         if state is None:
-            settings = reading.settings
+            settings = found.reading.settings
             known = watch(settings.schedule, settings.retry, self._host.zone, now)
-            state = State(str(self.layout.package), known)
-            return replace(state, known=self._from_sets(state.known, reading, restarted=False))
-        return replace(
-            state,
-            known=after_restart(self._from_sets(state.known, reading, restarted=True), now),
-        )
+            state = State(str(found.layout.package), known)
+            return replace(state, known=self._from_sets(state.known, found, restarted=False))
+        known = self._from_sets(state.known, found, restarted=True)
+        return replace(state, known=after_restart(known, now))
 
     def _set_state_aside(self, file: Path, error: StateError, now: datetime) -> None:
         try:
@@ -169,16 +172,14 @@ class Served:
                 f"State not usable : {file} ({error}); it could not be set aside: {cause.strerror}"
             )
         _log.error("%s: %s", self.name, words)
-        self._journal("Settings", (words, "It is rebuilt from the sets"), now)
+        self._teller().settings((words, "It is rebuilt from the sets"), now)
 
-    def _from_sets(self, known: Known, reading: Reading, *, restarted: bool) -> Known:
+    def _from_sets(self, known: Known, found: InForce, *, restarted: bool) -> Known:
         """What the sets prove: a slot whose set was published is served, whatever the state says."""
-        assert self.layout is not None  # noqa: S101 - refresh has set it
+        layout = found.layout
         try:
-            destination = resolve_destination(self.layout, reading.settings, self._host.path_map)
-            inventory = take_inventory(
-                destination, self.layout.data_file.stem, self.layout.data_file
-            )
+            destination = resolve_destination(layout, found.reading.settings, self._host.path_map)
+            inventory = take_inventory(destination, layout.data_file.stem, layout.data_file)
         except (OSError, EngineError):
             return known
         slots = [s.facts.scheduled for s in inventory.sets if s.facts.scheduled is not None]
@@ -196,7 +197,7 @@ class Served:
         """A backup started by hand holds the lock; when it succeeded, the lock's memory has a new number."""
         assert self._state is not None  # noqa: S101 - _take_up has set it
         known = self._state.known
-        if isinstance(known.running, Serving):
+        if self._is_running_here:
             return
         lock = layout.package / "Logs" / DATABASE_LOCK
         try:
@@ -215,16 +216,6 @@ class Served:
 
     # --- deciding
 
-    @property
-    def known(self) -> Known | None:
-        """What decisions are made from; None before the settings were once good."""
-        return None if self._state is None else self._state.known
-
-    @property
-    def reading(self) -> Reading | None:
-        """The settings in force."""
-        return self._reading
-
     def decide(self, now: datetime) -> Decision | None:
         """What to do now, after journaling what nobody will serve; None while nothing is known."""
         if self._state is None:
@@ -233,55 +224,90 @@ class Served:
             decision = decide(self._state.known, now)
             match decision:
                 case Missed():
-                    self._tell_missed(decision, now)
+                    self._teller().missed(decision, now)
                     self._change(after_missed(self._state.known, decision))
                 case ClockDamage(reason):
                     _log.warning("%s: %s", self.name, reason)
-                    self._journal("Settings", (f"Clock : {reason}",), now)
+                    self._teller().settings((f"Clock : {reason}",), now)
                     self._change(after_clock_damage(self._state.known, now))
+                case PauseOver(reason):
+                    self._teller().pause_over(reason, now)
+                    self._change(after_pause(self._state.known, None))
                 case _:
                     return decision
+
+    def pause(self, until: datetime | None, who: str, now: datetime) -> None:
+        """A person wants no automatic backups until then; with None they go on. Always journaled."""
+        assert self._state is not None  # noqa: S101 - the caller has looked
+        self._change(after_pause(self._state.known, until))
+        self._teller().pause(until, who, now)
 
     # --- running
 
     def begin(self, run: Run, now: datetime) -> None:
         """The run is accepted; remembered before anything else happens."""
         assert self._state is not None  # noqa: S101 - the run came from decide
+        self._is_running_here = True
         if run.missed > 0:
-            local = run.slot.at.astimezone(self._host.zone)
-            lines = (
-                f"Missed : {run.missed} scheduled backup(s), the first at {local:%Y-%m-%d %H:%M:%S}",
-                "Now : one backup catches up",
-            )
-            self._journal("Scheduled backup missed", lines, now)
+            self._teller().catch_up(run, now)
         self._change(after_start(self._state.known, run, now))
 
-    def finished(self, ending: Ending, now: datetime) -> None:
-        """The run ended; what follows from that is remembered."""
+    def begin_manual(self, now: datetime) -> None:
+        """A person asked the service for a backup; it answers for no slot."""
+        assert self._state is not None  # noqa: S101 - the caller has looked
+        self._is_running_here = True
+        self._change(after_manual_start(self._state.known, now))
+
+    def request(self, scheduled: datetime | None, *, accept_destination: bool = False) -> Request:
+        """What its run is asked for."""
+        assert self._in_force is not None  # noqa: S101 - a database that runs was found
+        layout = self._in_force.layout
+        return Request(
+            layout,
+            self._host.path_map,
+            self._host.zone,
+            scheduled,
+            accept_destination=accept_destination,
+            last_good=last_good_file(self._host.state_folder, layout),
+            hooks=self.entry.hooks,
+        )
+
+    def finished(self, ending: Ending, now: datetime, *, journaled: bool = True) -> None:
+        """The run ended; what follows from that is remembered. `journaled`: its own process told of it."""
         assert self._state is not None  # noqa: S101 - begin came before
+        self._is_running_here = False
         if isinstance(ending, Published):
             self._number_seen = ending.number
-        if isinstance(ending, Failed) and ending.code == Code.BUSY:
-            # the engine journals nothing without the lock; nobody else tells of this attempt
-            self._journal("Full Backup aborted", (), now, BusyError(ending.text, hint=ending.hint))
+        # without the lock, the engine journals nothing
+        if isinstance(ending, Failed) and (not journaled or ending.code == Code.BUSY):
+            self._teller().aborted(_error_of(ending), now)
         self._state = replace(self._state, last=_last_run(ending, now))
         change = _change_after(self._state.known, ending, now)
         if isinstance(change.known.trouble, Halt):
-            self._tell_halt(change.known.trouble, now)
+            self._teller().halt(change.known.trouble, now)
         self._apply(change, now)
+
+    def tell_slow(self, what: str, now: datetime) -> None:
+        """Its run takes too long, or does nothing any more."""
+        self._teller().slow(what, now)
+
+    def tell_leaving(self, file: str, now: datetime) -> None:
+        """The service does not look after it any more."""
+        self._teller().settings((f"Service : no automatic backup any more; {file} changed",), now)
 
     def owe(self) -> None:
         """The service stops before this database's run has ended."""
         assert self._state is not None  # noqa: S101 - begin came before
+        self._is_running_here = False
         self._change(after_stop(self._state.known))
 
     def destination_device(self) -> int:
         """The device that sets are written to; 0 while it is unknown. Databases on one device take turns."""
-        if self._reading is None or self.layout is None:
+        if self._in_force is None:
             return 0
         try:
-            settings = self._reading.settings
-            folder = resolve_destination(self.layout, settings, self._host.path_map)
+            settings = self._in_force.reading.settings
+            folder = resolve_destination(self._in_force.layout, settings, self._host.path_map)
             while not folder.exists():
                 folder = folder.parent
             return folder.stat().st_dev
@@ -292,72 +318,29 @@ class Served:
 
     def _apply(self, change: Change, now: datetime) -> None:
         if change.missed is not None:
-            self._tell_missed(change.missed, now)
+            self._teller().missed(change.missed, now)
         self._change(change.known)
 
     def _change(self, known: Known) -> None:
         assert self._state is not None  # noqa: S101 - only called with a state
-        assert self.layout is not None  # noqa: S101 - a state has a layout
+        assert self._in_force is not None  # noqa: S101 - a state has a layout
         self._state = replace(self._state, known=known)
-        file = state_file(self._host.state_folder, self.layout.data_file)
+        file = state_file(self._host.state_folder, self._in_force.layout.data_file)
         try:
             save_state(file, self._state)
         except OSError as error:
             _log.error("%s: state could not be saved in %s: %s", self.name, file, error.strerror)
 
-    def _tell_missed(self, missed: Missed, now: datetime) -> None:
-        zone = self._host.zone
-        first = missed.slots.first.at.astimezone(zone)
-        last = missed.slots.last.at.astimezone(zone)
-        span = f"the backup of {first:%Y-%m-%d %H:%M:%S}"
-        if missed.slots.count > 1:
-            span = f"{missed.slots.count} scheduled backups, from {first:%Y-%m-%d %H:%M:%S} to"
-            span += f" {last:%Y-%m-%d %H:%M:%S}"
-        lines = (
-            f"Missed : {span}",
-            f"Reason : {missed.reason}",
-        )
-        _log.warning("%s: %s; %s", self.name, *lines)
-        self._journal("Scheduled backup missed", lines, now)
-
-    def _tell_halt(self, halt: Halt, now: datetime) -> None:
-        error = EngineError(
-            f"all {halt.attempts} attempts failed; automatic backups are halted",
-            code=Code.ATTEMPTS_USED_UP,
-            hint="mend what the last error says, then start a backup by hand, change the settings, or "
-            "restart the service",
-        )
-        _log.error("%s: %s; %s", self.name, error, error.hint)
-        self._journal("Scheduled backups halted", (), now, error)
-
-    def _journal(
-        self, title: str, lines: tuple[str, ...], now: datetime, error: EngineError | None = None
-    ) -> None:
-        package = self._entry.package if self.layout is None else self.layout.package
-        recorder = Recorder(package, self.name, self._host.zone)
-        try:
-            # the first entry of a database may come before its first backup
-            (package / "Logs").mkdir(exist_ok=True)
-            recorder.journal(
-                simple_entry(title, lines, Times(None, now, now, self._host.zone), error)
-            )
-        except OSError as cause:
-            _log.error("%s: the Backup journal could not be written: %s", self.name, cause.strerror)
+    def _teller(self) -> Teller:
+        layout = self.layout
+        package = self.entry.package if layout is None else layout.package
+        return Teller(self.name, package, self._host.zone)
 
 
-def _signature(layout: DatabaseLayout) -> tuple[object, ...]:
-    """What stat says of every place where settings may lie."""
-    facts: list[object] = []
-    for place, _ in layout.considered:
-        try:
-            found = place.stat()
-        except OSError:
-            facts.append(None)
-            continue
-        facts.append(
-            (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        )
-    return tuple(facts)
+def _error_of(ending: Failed) -> EngineError:
+    if ending.code == Code.BUSY:
+        return BusyError(ending.text, hint=ending.hint)
+    return EngineError(ending.text, hint=ending.hint, code=Code(ending.code))
 
 
 def _change_after(known: Known, ending: Ending, now: datetime) -> Change:

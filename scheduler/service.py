@@ -4,107 +4,162 @@ import logging
 import queue
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
 
 from engine.host import Clock
-from scheduler.child import Child
+from scheduler.control import Asked, Control
 from scheduler.decide import Decision, Halted, Run, Wait
+from scheduler.desk import Desk
 from scheduler.notify import Notifier
-from scheduler.outcomes import Ending, Failed, Postponed, Published
-from scheduler.runner_request import request_to_json
+from scheduler.outcomes import Ending
+from scheduler.runs import STOP_SECONDS, Job, Runs
 from scheduler.served import Host, Served
 from scheduler.timer import HEARTBEAT, Timer
 from scheduler.watch import Watch
+from settings.service_model import ServedDatabase
 
 _log = logging.getLogger(__name__)
 
 # two heartbeats and a little, and less than decide.ON_TIME: a slot after a jump of the clock is still on time
 _OVERDUE_SECONDS = 2.2 * HEARTBEAT.total_seconds()
 _DEBOUNCE = timedelta(seconds=1.5)
-STOP_SECONDS = 60
+
+# what the queue carries: words of the timer, the watch, signal handlers, runs and people
+_Word = str | Asked | tuple[Job, Ending]
+
+
+class Source(Protocol):
+    """What the service works from; scheduler/service_source.py is the real one."""
+
+    problem: str | None
+    entries: tuple[ServedDatabase, ...]
+    host: Host
+
+    @property
+    def file(self) -> Path:
+        """The service file, there or not."""
+        ...
+
+    def look(self) -> bool:
+        """Read again; True when databases or host are others than before."""
+        ...
 
 
 class Service:
     """Serves databases until it is told to stop. One thread decides; others only put words into its queue."""
 
     def __init__(
-        self, databases: Iterable[Served], host: Host, clock: Clock, notifier: Notifier
+        self, databases: Iterable[Served], source: Source, clock: Clock, notifier: Notifier
     ) -> None:
-        self._databases = list(databases)
-        self._host = host
+        self._source = source
         self._clock = clock
         self._notifier = notifier
-        self._inbox: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
-        self._children: dict[Child, tuple[Served, int]] = {}
-        self._waiting: list[tuple[Served, Run]] = []
-        self._decisions: dict[str, str] = {}
-        self._edited = False
+        self._inbox: queue.SimpleQueue[_Word] = queue.SimpleQueue()
+        self._runs = Runs(source.host, clock, lambda job, ending: self._inbox.put((job, ending)))
+        self._desk = Desk(self._runs, clock, self._reload)
+        self._databases = self._desk.databases
+        self._databases += databases
+        self._decisions = self._desk.decisions
+        self._told: dict[Served, str] = {}
 
     def ask_stop(self) -> None:
         """End; only puts a word into a queue, so it is safe in a signal handler."""
-        self._inbox.put(("stop", None))
+        self._inbox.put("stop")
 
     def ask_look(self) -> None:
         """Look at everything now (reload)."""
-        self._inbox.put(("tick", None))
+        self._inbox.put("tick")
 
-    def run(self) -> None:
+    def ask(self, asked: Asked) -> None:
+        """Somebody wants something; answered by the service's own thread."""
+        self._inbox.put(asked)
+
+    def run(self, control_file: Path | None = None) -> None:
         """Serve until `ask_stop`; a run that is on is then stopped and gets its retry after the restart."""
-        timer = Timer(lambda: self._inbox.put(("tick", None)))
-        watch = Watch(lambda: self._inbox.put(("edited", None)))
+        timer = Timer(lambda: self._inbox.put("tick"))
+        watch = Watch(lambda: self._inbox.put("edited"))
+        control: Control | None = None
         try:
             self._look(timer, watch)
+            control = self._listen(control_file)
             self._notifier.ready(self._summary())
             while self._serve_one(timer, watch):
                 pass
         finally:
             self._notifier.stopping()
+            if control is not None:
+                control.stop()
             watch.stop()
             timer.stop()
-            self._stop_children()
+            self._stop_runs()
+
+    def _listen(self, file: Path | None) -> Control | None:
+        """Without its socket the service still makes backups; that it has none is told."""
+        if file is None:
+            return None
+        try:
+            return Control(file, self.ask)
+        except OSError as error:
+            words = "nobody can ask this service anything: no control socket at %s: %s"
+            _log.error(words, file, error.strerror)
+            return None
 
     def _serve_one(self, timer: Timer, watch: Watch) -> bool:
         try:
-            word, what = self._inbox.get(timeout=_OVERDUE_SECONDS)
+            word = self._inbox.get(timeout=_OVERDUE_SECONDS)
         except queue.Empty:
             # the clock was set back, or the timer's thread is gone: nothing else delays a heartbeat
             _log.warning("the heartbeat is overdue; the timer is started afresh")
             timer.renew()
-            word, what = "tick", None
-        if word == "stop":
-            return False
-        if word == "ended":
-            self._ended(what)
-        if word == "edited":
-            # an editor may still be writing: look when it is done
-            timer.wake_at(self._clock.now() + _DEBOUNCE)
-            return True
+            word = "tick"
+        match word:
+            case "stop":
+                return False
+            case "edited":
+                # an editor may still be writing: look when it is done
+                timer.wake_at(self._clock.now() + _DEBOUNCE)
+                return True
+            case Asked():
+                self._desk.serve(word)
+            case (job, ending):
+                self._runs.finish(job, ending)
+            case _:
+                pass
         self._look(timer, watch)
         return True
 
+    # --- looking
+
     def _look(self, timer: Timer, watch: Watch) -> None:
-        now = self._clock.now()
+        wakes = self._look_at_all(self._clock.now())
+        places = [place for database in self._databases for place in database.places]
+        if watch.follow([self._source.file, *places]):
+            # somebody may have edited between our reading and the watching
+            self._inbox.put("edited")
+        timer.wake_at(min(wakes, default=None))
+        self._notifier.alive(self._summary())
+
+    def _look_at_all(self, now: datetime) -> list[datetime]:
+        """Everything on the disk, then what follows; the instants at which something is due."""
+        if self._source.look():
+            self._take_up(now)
+        self._desk.problem = self._source.problem
+        self._runs.check(now)
         wakes: list[datetime] = []
         for database in self._databases:
             decision = self._look_at(database, now)
             match decision:
                 case Run():
                     database.begin(decision, now)
-                    self._waiting.append((database, decision))
+                    self._runs.add(Job(database, decision.slot.at, decision.reason))
                 case Wait(until=until) if until is not None:
                     wakes.append(until)
                 case _:
                     pass
             self._tell(database, decision)
-        self._start_waiting()
-        is_new = watch.follow(
-            database.layout.settings_file
-            for database in self._databases
-            if database.layout is not None
-        )
-        if is_new:  # somebody may have edited between our reading and the watching
-            self._inbox.put(("edited", None))
-        timer.wake_at(min(wakes, default=None))
-        self._notifier.alive(self._summary())
+        self._runs.start_waiting()
+        return wakes
 
     def _look_at(self, database: Served, now: datetime) -> Decision | None:
         try:
@@ -117,97 +172,86 @@ class Service:
             database.problem = problem
             return None
 
-    # --- runs
+    def _take_up(self, now: datetime) -> None:
+        """The service file or the zone changed."""
+        host = self._source.host
+        left = {_key(database.entry): database for database in self._databases}
+        stay: list[Served] = []
+        for entry in self._source.entries:
+            database = left.pop(_key(entry), None)
+            if database is None:
+                database = Served(entry, host)
+                _log.info("%s: served from now on", database.name)
+            database.take_host(entry, host)
+            stay.append(database)
+        for database in left.values():
+            self._leave(database, now)
+        self._databases[:] = stay
+        self._runs.host = host
 
-    def _start_waiting(self) -> None:
-        """One run at a time on each destination device, in the order they came due."""
-        for entry in list(self._waiting):
-            database, run = entry
-            device = database.destination_device()
-            if any(busy == device for _, busy in self._children.values()):
-                continue
-            self._waiting.remove(entry)
-            self._start(database, run, device)
+    def _leave(self, database: Served, now: datetime) -> None:
+        """No longer in the service file; a run that is on may still end."""
+        _log.warning("%s: no longer served: %s", database.name, self._source.file)
+        database.tell_leaving(str(self._source.file), now)
+        job = self._runs.of(database)
+        if job is not None and job.child is None:
+            self._runs.owe(job)
+        self._decisions.pop(database, None)
+        self._told.pop(database, None)
 
-    def _start(self, database: Served, run: Run, device: int) -> None:
-        layout = database.layout
-        assert layout is not None  # noqa: S101 - a database that runs was found
-        request = request_to_json(
-            layout.package, layout.data_file, self._host.path_map, self._host.zone, run.slot.at
-        )
-        _log.info("%s: backup starts: %s", database.name, run.reason)
-        try:
-            child = Child(
-                request, lambda child, ending: self._inbox.put(("ended", (child, ending)))
-            )
-        except OSError as error:
-            failed = Failed(1409, 1, f"the run could not be started: {error.strerror}", "")
-            self._finish(database, failed)
-            return
-        self._children[child] = (database, device)
+    def _reload(self) -> str:
+        """Look at everything because a person asked; what there is to say about it."""
+        self._look_at_all(self._clock.now())
+        problems = [f"{d.name}: {d.problem}" for d in self._databases if d.problem is not None]
+        if self._source.problem is not None:
+            problems.insert(0, self._source.problem)
+        return "\n".join([f"{len(self._databases)} database(s) served", *problems])
 
-    def _ended(self, what: object) -> None:
-        assert isinstance(what, tuple)  # noqa: S101 - put there by _start
-        child, ending = what
-        database, _ = self._children.pop(child)
-        self._finish(database, ending)
+    # --- the end
 
-    def _finish(self, database: Served, ending: Ending) -> None:
-        database.finished(ending, self._clock.now())
-        match ending:
-            case Published(number=number, folder=folder, code=0):
-                _log.info("%s: set %d published in %s", database.name, number, folder)
-            case Published(number=number, text=text):
-                _log.warning("%s: set %d published, %s", database.name, number, text)
-            case Postponed(text):
-                _log.info("%s: backup postponed: %s", database.name, text)
-            case Failed(code=code, text=text, hint=hint):
-                _log.error("%s: backup failed (%d): %s; %s", database.name, code, text, hint)
-        if isinstance(ending, Published):
-            for warning in ending.warnings:
-                _log.warning("%s: %s", database.name, warning)
-
-    def _stop_children(self) -> None:
+    def _stop_runs(self) -> None:
         """Runs are asked to stop, then killed; they and those that still wait are made after the next start."""
-        for database, _ in self._waiting:
-            database.owe()
-        for child in self._children:
-            child.stop()
+        self._runs.ask_all_to_stop()
         left = float(STOP_SECONDS)
         began = self._clock.monotonic()
-        while self._children and left > 0:
+        while self._runs.on and left > 0:
             try:
-                word, what = self._inbox.get(timeout=left)
+                word = self._inbox.get(timeout=left)
             except queue.Empty:
                 break
-            if word == "ended" and isinstance(what, tuple):
-                child, ending = what
-                database, _ = self._children.pop(child)
-                if isinstance(ending, Published | Postponed):
-                    self._finish(database, ending)
-                else:
-                    database.owe()
+            match word:
+                case (job, ending):
+                    self._runs.ended_while_stopping(job, ending)
+                case Asked():
+                    word.answer({"last": True, "error": "the service stops", "exit": 1})
+                case _:
+                    pass
             left = STOP_SECONDS - (self._clock.monotonic() - began)
-        for child, (database, _) in self._children.items():
-            database.owe()
-            _log.error("a run did not stop within %d s and is killed", STOP_SECONDS)
-            child.kill()
+        self._runs.kill_all()
 
     # --- telling
 
     def _tell(self, database: Served, decision: Decision | None) -> None:
         """One line in the log for every change of mind."""
+        self._decisions[database] = decision
         words = database.problem or "nothing is known yet"
         if decision is not None:
             words = decision.reason
-        if self._decisions.get(database.name) == words:
+        if self._told.get(database) == words:
             return
-        self._decisions[database.name] = words
+        self._told[database] = words
         level = logging.ERROR if isinstance(decision, Halted) else logging.INFO
         _log.log(level, "%s: %s", database.name, words)
 
     def _summary(self) -> str:
+        refused = sum(database.problem is not None for database in self._databases)
+        trouble = f", settings of {refused} refused" if refused else ""
+        if self._source.problem is not None:
+            trouble += ", service file refused"
         if len(self._databases) == 1:
-            return next(iter(self._decisions.values()), "starting")
-        running = len(self._children)
-        return f"{len(self._databases)} databases, {running} backup(s) running"
+            return next(iter(self._told.values()), "starting") + trouble
+        return f"{len(self._databases)} databases, {self._runs.on} backup(s) running{trouble}"
+
+
+def _key(entry: ServedDatabase) -> tuple[Path, Path | None]:
+    return entry.package, entry.data_file

@@ -125,6 +125,7 @@ def _state_to(state: State) -> dict[str, Any]:
         "answered_until": known.answered_until.isoformat(),
         "trouble": _trouble_to(known.trouble),
         "running": _running_to(known.running),
+        "paused_until": None if known.paused_until is None else known.paused_until.isoformat(),
         "last": None
         if state.last is None
         else {
@@ -138,6 +139,7 @@ def _state_to(state: State) -> dict[str, Any]:
 
 def _state_from(row: dict[str, Any]) -> State:
     last = row["last"]
+    paused_until = row.get("paused_until")  # absent before releases knew pauses
     known = Known(
         schedule=_schedule_from(row["schedule"]),
         retry=_retry_from(row["retry"]),
@@ -146,6 +148,7 @@ def _state_from(row: dict[str, Any]) -> State:
         answered_until=_instant(row["answered_until"]),
         trouble=_trouble_from(row["trouble"]),
         running=_running_from(row["running"]),
+        paused_until=None if paused_until is None else _instant(paused_until),
     )
     if last is not None:
         number = None if last["number"] is None else int(last["number"])

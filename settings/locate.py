@@ -33,8 +33,14 @@ class _Start:
     settings_file: Path | None = None
 
 
-def locate_database(path: Path, data_file: Path | None = None) -> DatabaseLayout:
-    """Find a database from its package, project file, structure file or settings file."""
+def locate_database(
+    path: Path, data_file: Path | None = None, *, needs_settings: bool = True
+) -> DatabaseLayout:
+    """Find a database from its package, project file, structure file or settings file.
+
+    Raises SettingsNotFoundError; without `needs_settings` only when the database itself is not there, and
+    the settings file of the result may then be absent.
+    """
     start = _start_from(path.absolute())
     notes: list[str] = []
     structure = start.structure or _find_structure(start.package, notes)
@@ -43,7 +49,7 @@ def locate_database(path: Path, data_file: Path | None = None) -> DatabaseLayout
     data = data_file.absolute() if data_file else _find_data(start.package, structure, named, notes)
     considered = _weigh(start, data, structure, default, places, notes)
     taken = [place for place, reason in considered if reason.startswith("taken")]
-    if not taken:
+    if not taken and needs_settings:
         raise SettingsNotFoundError(
             f"no settings file in {start.package}", [place for place, _ in considered]
         )
@@ -52,7 +58,7 @@ def locate_database(path: Path, data_file: Path | None = None) -> DatabaseLayout
         structure=structure,
         data_file=data,
         log=data.with_suffix(".journal"),
-        settings_file=taken[0],
+        settings_file=taken[0] if taken else start.package / "Settings" / _SETTINGS_NAME,
         considered=considered,
         notes=tuple(dict.fromkeys(notes)),
     )

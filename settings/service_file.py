@@ -1,7 +1,9 @@
-"""The host's own small XML: databases to serve, time zone, path map. Our format, so everything is strict."""
+"""Reads the host's own small XML: databases, time zone, path map, hooks, limits. Ours, so everything is strict."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -9,29 +11,15 @@ from zoneinfo import ZoneInfo
 from settings.errors import SettingsRefusedError
 from settings.model import Finding, ForeignPath, HostPath, Severity
 from settings.paths import PathMap, parse_path
+from settings.service_model import Hook, Hooks, Limits, ServedDatabase, ServiceFile
 from settings.source import load_bytes
 from settings.tree import Node, parse_tree
 
 T = TypeVar("T")
 ROOT = "Backup4DService"
-
-
-@dataclass(frozen=True, slots=True)
-class ServedDatabase:
-    """One database to serve; `data_file` is None when it is found by itself."""
-
-    package: Path
-    data_file: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFile:
-    """What the service file says; `file` is None when there is none, `zone` None for the host's zone."""
-
-    file: Path | None = None
-    zone: str | None = None
-    databases: tuple[ServedDatabase, ...] = ()
-    path_map: PathMap = field(default_factory=PathMap)
+# ASCII digits only: \d takes those of every script
+_DURATION = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
+_COUNT = re.compile(r"[1-9][0-9]?")
 
 
 class _BadNodeError(Exception):
@@ -110,26 +98,31 @@ def parse_service_file(data: bytes, file: Path) -> ServiceFile:
 def _read_service(root: _Block, file: Path) -> ServiceFile:
     if root.node.name != ROOT:
         raise root.bad(f"the root element of a service file is {ROOT}")
-    root.only("TimeZone", "Databases", "PathMap")
+    root.only("TimeZone", "Databases", "PathMap", "Hooks", "Limits")
     zone = root.one("TimeZone")
+    hooks = _read_hooks(root.one("Hooks"))
     return ServiceFile(
         file=file,
         zone=zone.value(_parse_zone) if zone else None,
-        databases=_read_databases(root.one("Databases")),
+        databases=_read_databases(root.one("Databases"), hooks),
         path_map=_read_map(root.one("PathMap")),
+        hooks=hooks,
+        limits=_read_limits(root.one("Limits")),
     )
 
 
-def _read_databases(block: _Block | None) -> tuple[ServedDatabase, ...]:
+def _read_databases(block: _Block | None, general: Hooks) -> tuple[ServedDatabase, ...]:
     if block is None:
         return ()
     block.only("Database")
     databases: list[ServedDatabase] = []
     for entry in block.all("Database"):
-        entry.only("Package", "DataFile")
+        entry.only("Package", "DataFile", "Hooks")
         package = entry.needed("Package").value(_parse_host_path)
         data = entry.one("DataFile")
-        database = ServedDatabase(package, data.value(_parse_host_path) if data else None)
+        data_file = data.value(_parse_host_path) if data else None
+        hooks = _read_hooks(entry.one("Hooks")).over(general)
+        database = ServedDatabase(package, data_file, hooks)
         if any(_same_database(database, other) for other in databases):
             raise entry.bad(f"database {package} is there twice. Keep one")
         databases.append(database)
@@ -140,6 +133,43 @@ def _same_database(one: ServedDatabase, other: ServedDatabase) -> bool:
     # one package can serve several data files, but only when each is named
     unnamed = one.data_file is None or other.data_file is None
     return one.package == other.package and (unnamed or one.data_file == other.data_file)
+
+
+def _read_hooks(block: _Block | None) -> Hooks:
+    if block is None:
+        return Hooks()
+    block.only("Startup", "Guard", "Shutdown")
+    return Hooks(
+        _read_hook(block.one("Startup")),
+        _read_hook(block.one("Guard")),
+        _read_hook(block.one("Shutdown")),
+    )
+
+
+def _read_hook(block: _Block | None) -> Hook | None:
+    if block is None:
+        return None
+    block.only("Program", "Argument", "TimeLimit")
+    program = block.needed("Program").value(_parse_host_path)
+    arguments = tuple(entry.value(_parse_argument) for entry in block.all("Argument"))
+    limit = block.one("TimeLimit")
+    if limit is None:
+        return Hook(program, arguments)
+    return Hook(program, arguments, limit.value(_parse_duration))
+
+
+def _read_limits(block: _Block | None) -> Limits:
+    usual = Limits()
+    if block is None:
+        return usual
+    block.only("RunsPerDevice", "HungAfter", "OverlongAfter")
+    runs = block.one("RunsPerDevice")
+    hung, overlong = block.one("HungAfter"), block.one("OverlongAfter")
+    return Limits(
+        runs.value(_parse_runs) if runs else usual.runs_per_device,
+        hung.value(_parse_duration) if hung else usual.hung_after,
+        overlong.value(_parse_duration) if overlong else usual.overlong_after,
+    )
 
 
 def _read_map(block: _Block | None) -> PathMap:
@@ -175,6 +205,29 @@ def _parse_host_path(text: str) -> Path:
     ):
         raise ValueError("a full path of this machine is needed, as /srv/app, without '..'")
     return Path("/", *path.parts[1:])
+
+
+def _parse_argument(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("one line of text is needed")
+    return text
+
+
+def _parse_duration(text: str) -> timedelta:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError("a length of time is needed, as 00:30:00 for half an hour")
+    hours, minutes, seconds = (int(part) for part in found.groups())
+    length = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if not length:
+        raise ValueError("this must be longer than no time at all")
+    return length
+
+
+def _parse_runs(text: str) -> int:
+    if _COUNT.fullmatch(text) is None:
+        raise ValueError("a number from 1 to 99 is needed")
+    return int(text)
 
 
 def _parse_prefix(text: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from settings.keys import KEYS, WEEKDAYS
-from settings.service_file import ServedDatabase, parse_service_file
+from settings.service_file import parse_service_file
+from settings.service_model import ServedDatabase
 from tests.docs.pages import HOUSE, blocks, page
 
 PAGE = "settings.md"

@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.backup import Request, run_backup
+from engine.backup import run_backup
 from engine.progress import Progress
+from engine.request import Request
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from settings.locate import locate_database

@@ -16,11 +16,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.backup import Request, run_backup
+from engine.backup import run_backup
 from engine.codec import FRAME_BYTES
 from engine.host import Clock
 from engine.manifest import SetFacts
 from engine.progress import Report, silent
+from engine.request import Request
 from engine.restore import Restored, restore_set
 from engine.results import Outcome
 from engine.sets import StoredSet

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.backup import Request, run_backup
+from engine.backup import run_backup
 from engine.errors import DestinationError, EngineError, SourceError
 from engine.lock import DATABASE_LOCK, holding
 from engine.operations import restore_recorded
 from engine.progress import silent
+from engine.request import Request
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from settings.paths import PathMap

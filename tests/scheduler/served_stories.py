@@ -10,7 +10,7 @@ from scheduler.outcomes import Ending, Failed, Published
 from scheduler.served import Host, Served
 from scheduler.state import State, load_state, state_file
 from settings.paths import PathMap
-from settings.service_file import ServedDatabase
+from settings.service_model import ServedDatabase
 from tests.engine.stories import App, make_app
 from tests.fakes import StoryClock
 from tests.scheduler.stories import PARIS, at, brief

@@ -8,7 +8,16 @@ from scheduler.after import (
     after_start,
     after_success,
 )
-from scheduler.decide import ClockDamage, Decision, Halted, Missed, Run, Wait, decide
+from scheduler.decide import (
+    ClockDamage,
+    Decision,
+    Halted,
+    Missed,
+    PauseOver,
+    Run,
+    Wait,
+    decide,
+)
 from scheduler.known import Known, watch
 from scheduler.slots import Slot
 from settings.model import (
@@ -70,6 +79,8 @@ def brief(decision: Decision) -> str:
             return f"missed {slots.count} from {local(slots.first.at)} to {local(slots.last.at)}"
         case ClockDamage():
             return "clock damage"
+        case PauseOver():
+            return "pause over"
 
 
 def halted() -> Known:

@@ -1,5 +1,6 @@
 """Edited, broken, missing and returning settings of one served database."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_a_broken_edit_is_journaled_once_with_file_and_reason(tmp_path: Path) ->
         story.look(f"10 18:0{minute}")
 
     (entry,) = story.entries("Settings")
-    assert "Settings refused; the last good schedule stays" in entry
+    assert "Settings refused; the last good settings stay in force" in entry
     assert f"Reason : {file}" in entry
 
 
@@ -148,16 +149,45 @@ def test_settings_broken_at_the_start_are_awaited(tmp_path: Path) -> None:
     assert story.sees("10 12:01") == "wait 01-11 02:30"
 
 
-def test_a_restart_under_a_broken_edit_takes_up_what_was_remembered_once_it_is_good(
-    tmp_path: Path,
-) -> None:
+def test_a_restart_under_a_broken_edit_keeps_the_last_good_settings(tmp_path: Path) -> None:
     story = watched(tmp_path)
     break_settings(story)
+
+    assert story.restart().sees("11 02:20") == "wait 01-11 02:30"
+
+    assert story.served.problem is not None
+    reconfigure(story, {HOUR: "04:00:00"})
+    assert story.sees("11 02:21") == "wait 01-11 04:00"
+
+
+def test_a_restart_without_any_settings_file_keeps_the_last_good_settings(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    (story.app.package / "Settings" / "backup.4DSettings").unlink()
+
+    assert story.restart().sees("11 02:20") == "wait 01-11 02:30"
+
+
+def test_a_damaged_copy_of_the_last_good_settings_is_not_trusted(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    (copy,) = story.state_folder.glob("*.4DSettings")
+    copy.write_bytes(copy.read_bytes()[:100])
+    break_settings(story)
+
     assert story.restart().sees("11 02:20") == "nothing known"
 
-    reconfigure(story, {})
 
-    assert story.sees("11 02:40") == "run 01-11 02:30 attempt 1 missed 1"
+def test_settings_that_only_a_closer_look_shows_as_changed_are_taken_up(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    file = story.app.package / "Settings" / "backup.4DSettings"
+    facts = file.stat()
+    text = file.read_bytes()
+
+    # what a network file system may show: the same size and times, other bytes
+    with file.open("r+b") as stream:
+        stream.write(text.replace(b"02:30:00", b"04:00:00"))
+    os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+    assert story.sees("10 18:00") == "wait 01-11 04:00"
 
 
 # --- missing --------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_settings_put_back_as_they_were_are_said_to_be_usable_again(tmp_path: Pa
 
     refused, again = story.entries("Settings")
 
-    assert "the last good schedule stays, and backups fail until the file is corrected" in refused
+    assert "the last good settings stay in force" in refused
     assert "Settings usable again" in again
 
 

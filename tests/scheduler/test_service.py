@@ -14,7 +14,7 @@ from scheduler.service import Service
 from scheduler.timer import HEARTBEAT, Timer
 from scheduler.watch import Watch
 from settings.paths import PathMap
-from settings.service_file import ServedDatabase
+from settings.service_model import ServedDatabase
 from tests.fakes import StoryClock
 from tests.scheduler.served_stories import nightly
 from tests.scheduler.stories import PARIS, at
@@ -44,13 +44,27 @@ class BrokenDatabase(Served):
         raise RuntimeError("a mistake")
 
 
+class Steady:
+    """A service file that is never edited."""
+
+    problem: str | None = None
+    entries: tuple[ServedDatabase, ...] = ()
+    file = Path("/nonexistent/service.xml")
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def look(self) -> bool:
+        return False
+
+
 class Shop:
     """A service on these databases with a timer that is dead and a watch that works."""
 
     def __init__(self, folder: Path, *databases: Served) -> None:
         self.clock = StoryClock(at("10 12:00"))
         host = Host(folder / "state", PARIS, PathMap())
-        self.service = Service(databases, host, self.clock, Notifier(None))
+        self.service = Service(databases, Steady(host), self.clock, Notifier(None))
         self.timer = DeadTimer(lambda: None)
         self.watch = Watch(lambda: None)
 
@@ -77,7 +91,7 @@ def test_the_heartbeat_is_overdue_only_after_two_that_did_not_come() -> None:
 
 def test_an_edit_is_looked_at_when_the_editor_is_done(tmp_path: Path) -> None:
     shop = Shop(tmp_path, nightly(tmp_path).served)
-    shop.service._inbox.put(("edited", None))
+    shop.service._inbox.put("edited")
 
     assert shop.serve_one()
     shop.watch.stop()

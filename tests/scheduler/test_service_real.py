@@ -78,7 +78,7 @@ def test_a_broken_edit_is_told_within_seconds_and_harms_nothing(
     with service(state, app) as real:
         real.wait_for(AWAITING)
         file = break_settings(app)
-        real.wait_for("settings refused; the last good schedule stays", seconds=4)
+        real.wait_for("settings refused; the last good settings stay in force", seconds=4)
 
         assert real.stop() == 0
 

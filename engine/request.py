@@ -1,0 +1,27 @@
+"""What a backup is asked for; apart from backup.py, so that the service stays small."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from settings.layout import DatabaseLayout
+from settings.paths import PathMap
+from settings.service_model import Hooks
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One backup asked for: `scheduled` is its slot, None when a person asked.
+
+    `accept_destination`: a person says that the destination is right, though it is on another file system
+    than the last time. `last_good` holds settings that are used while the file itself cannot be (None: the
+    backup is refused then); `hooks` are run around it.
+    """
+
+    layout: DatabaseLayout
+    path_map: PathMap
+    zone: tzinfo
+    scheduled: datetime | None
+    accept_destination: bool = False
+    last_good: Path | None = None
+    hooks: Hooks = field(default_factory=Hooks)

@@ -1,0 +1,176 @@
+"""Answers what people ask a running service: status, stop, backup, reload, pause, resume."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Code, Exit
+from engine.history import utc_text
+from engine.host import Clock
+from scheduler.control import Asked
+from scheduler.decide import Decision
+from scheduler.known import LONGEST_PAUSE
+from scheduler.outcomes import ending_to_json
+from scheduler.runs import Job, Runs
+from scheduler.served import Served
+
+
+class _RefusedError(Exception):
+    """The request cannot be met; the row says why."""
+
+    def __init__(self, why: str, *, hint: str = "", code: int = 0, exit_code: int = 1) -> None:
+        super().__init__(why)
+        self.row = {"last": True, "error": why, "hint": hint, "code": code, "exit": exit_code}
+
+
+class Desk:
+    """Works in the service's own thread; `look` makes the service look at everything again."""
+
+    def __init__(self, runs: Runs, clock: Clock, look: Callable[[], str]) -> None:
+        self._runs = runs
+        self._clock = clock
+        self._look = look
+        self.databases: list[Served] = []
+        self.decisions: dict[Served, Decision | None] = {}
+        self.problem: str | None = None
+
+    def serve(self, asked: Asked) -> None:
+        """Answer one request; a mistake in it harms nobody."""
+        try:
+            asked.answer(self._answer(asked))
+        except _RefusedError as refused:
+            asked.answer(refused.row)
+        except (KeyError, TypeError, ValueError) as error:
+            asked.answer(_RefusedError(f"the request was not understood: {error}").row)
+
+    def _answer(self, asked: Asked) -> dict[str, Any]:
+        match asked.row["ask"]:
+            case "status":
+                return {"last": True, **self._status()}
+            case "reload":
+                return {"last": True, "text": self._look()}
+            case "stop":
+                return self._stop(self._database(asked.row), asked.who)
+            case "backup":
+                return self._backup(asked)
+            case "pause":
+                return self._pause(asked)
+            case "resume":
+                return self._resume(self._database(asked.row), asked.who)
+            case other:
+                raise _RefusedError(f"this service does not know the request {other!r}")
+
+    def _database(self, row: dict[str, Any]) -> Served:
+        package, data_file = Path(row["package"]), Path(row["data_file"])
+        for database in self.databases:
+            named = database.entry.data_file
+            if _is_same(database.entry.package, package) and named in (None, data_file):
+                return database
+        raise _RefusedError(
+            f"the service does not serve {package}",
+            hint="list it in the service file; see docs/settings.md",
+        )
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "problem": self.problem,
+            "databases": [self._row(database) for database in self.databases],
+        }
+
+    def _row(self, database: Served) -> dict[str, Any]:
+        job = self._runs.of(database)
+        known = database.known
+        decision = self.decisions.get(database)
+        paused = None if known is None else known.paused_until
+        return {
+            "package": str(database.entry.package),
+            "data_file": None if database.layout is None else str(database.layout.data_file),
+            "problem": database.problem,
+            "plan": None if decision is None else decision.reason,
+            "paused_until": None if paused is None else utc_text(paused),
+            "run": None if job is None else _job_row(job),
+        }
+
+    def _stop(self, database: Served, who: str) -> dict[str, Any]:
+        job = self._runs.of(database)
+        if job is None:
+            return {"last": True, "running": False}
+        self._runs.stop(job, who)
+        return {"last": True, "running": True, "text": f"the backup of {database.name} is stopped"}
+
+    def _backup(self, asked: Asked) -> dict[str, Any]:
+        database = self._database(asked.row)
+        now = self._clock.now()
+        database.refresh(now)
+        if database.known is None or database.problem is not None:
+            raise _RefusedError(
+                database.problem or f"nothing is known of {database.name}",
+                code=Code.BACKUP_FAILED,
+                exit_code=Exit.REFUSED,
+            )
+        if database.known.running is not None:
+            raise _RefusedError(
+                f"a backup of {database.name} is running or waits for its turn",
+                hint="see backup4d status",
+                code=Code.BUSY,
+                exit_code=Exit.LOCKED,
+            )
+        job = Job(database, None, f"asked for by {asked.who}")
+        job.accept_destination = bool(asked.row.get("accept_destination"))
+        database.begin_manual(now)
+        self._runs.add(job)
+        asked.follow = lambda: _news(job)
+        self._runs.start_waiting()
+        return {"accepted": True}
+
+    def _pause(self, asked: Asked) -> dict[str, Any]:
+        database = self._known(asked.row)
+        now = self._clock.now()
+        until = datetime.fromisoformat(asked.row["until"])
+        if not now < until <= now + LONGEST_PAUSE:
+            raise _RefusedError(
+                f"a pause ends in the future, and after {LONGEST_PAUSE.days} days at most",
+                exit_code=Exit.USAGE,
+            )
+        database.pause(until, asked.who, now)
+        return {"last": True}
+
+    def _resume(self, database: Served, who: str) -> dict[str, Any]:
+        is_paused = database.known is not None and database.known.paused_until is not None
+        if is_paused:
+            database.pause(None, who, self._clock.now())
+        return {"last": True, "was_paused": is_paused}
+
+    def _known(self, row: dict[str, Any]) -> Served:
+        database = self._database(row)
+        if database.known is None:
+            raise _RefusedError(database.problem or f"nothing is known of {database.name} yet")
+        return database
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if one == other:
+        return True
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
+def _job_row(job: Job) -> dict[str, Any]:
+    progress = job.progress()
+    return {
+        "phase": progress.phase,
+        "done": progress.done,
+        "total": progress.total,
+        "scheduled": None if job.scheduled is None else utc_text(job.scheduled),
+        "seconds": None if job.child is None else int(job.child.seconds()),
+    }
+
+
+def _news(job: Job) -> dict[str, Any]:
+    """How a run is doing, or how it ended; called from a thread of the socket."""
+    if job.ending is not None:
+        return {"last": True, **ending_to_json(job.ending)}
+    return _job_row(job)

@@ -1,0 +1,183 @@
+"""Runs of the service: waiting for a place on their device, on, told to stop, hanging, ended.
+
+Decides nothing about slots; every run ends with `Served.finished` or, when the service stops, with `owe`.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.errors import Code, Exit
+from engine.host import Clock
+from engine.progress import Progress
+from scheduler.child import Child
+from scheduler.outcomes import Ending, Failed, Postponed, Published
+from scheduler.runner_request import request_to_json
+from scheduler.served import Host, Served
+from settings.service_model import Limits
+
+_log = logging.getLogger(__name__)
+
+STOP_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Job:
+    """One run asked for: `scheduled` is its slot, None when a person asked.
+
+    `ending` is None until it ended; `child` and `device` are None until it began.
+    """
+
+    database: Served
+    scheduled: datetime | None
+    reason: str
+    accept_destination: bool = False
+    child: Child | None = None
+    device: int | None = None
+    ending: Ending | None = None
+    is_overlong: bool = False
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        if self.child is None:
+            return Progress("waiting for another backup to the same device", 0, 0)
+        return self.child.progress or Progress("starting", 0, 0)
+
+
+class Runs:
+    """All runs of one service. `ended` is called from other threads with a job that ended and how."""
+
+    def __init__(self, host: Host, clock: Clock, ended: Callable[[Job, Ending], None]) -> None:
+        self.host = host
+        self._clock = clock
+        self._ended = ended
+        self._jobs: list[Job] = []
+
+    def of(self, database: Served) -> Job | None:
+        """The database's run, waiting or on; None when there is none."""
+        return next((job for job in self._jobs if job.database is database), None)
+
+    @property
+    def on(self) -> int:
+        """How many are on."""
+        return sum(job.child is not None for job in self._jobs)
+
+    def add(self, job: Job) -> None:
+        """Accept a run; `start_waiting` begins it when its turn has come."""
+        self._jobs.append(job)
+
+    def start_waiting(self) -> None:
+        """As many runs at a time on each destination device as the limits say, in the order they came."""
+        for job in list(self._jobs):
+            if job.child is not None:
+                continue
+            device = job.database.destination_device()
+            busy = sum(other.device == device for other in self._jobs)
+            if busy < self.host.limits.runs_per_device:
+                self._start(job, device)
+
+    def _start(self, job: Job, device: int) -> None:
+        request = job.database.request(job.scheduled, accept_destination=job.accept_destination)
+        _log.info("%s: backup starts: %s", job.database.name, job.reason)
+        try:
+            job.child = Child(
+                request_to_json(request, self.host.zone),
+                lambda ending: self._ended(job, ending),
+                self._clock,
+            )
+        except OSError as error:
+            text = f"the run could not be started: {error.strerror}"
+            self.finish(job, Failed(Code.BACKUP_FAILED, Exit.FAILED, text, ""), journaled=False)
+            return
+        job.device = device
+
+    def finish(self, job: Job, ending: Ending, *, journaled: bool = True) -> None:
+        """A run ended: told to its database and to the log."""
+        self._jobs.remove(job)
+        if job.child is not None and job.child.verdict is not None and isinstance(ending, Failed):
+            ending = Failed(Code.BACKUP_FAILED, Exit.FAILED, job.child.verdict, ending.hint)
+        job.ending = ending
+        job.database.finished(ending, self._clock.now(), journaled=journaled)
+        _log_ending(job.database.name, ending)
+
+    def stop(self, job: Job, who: str) -> None:
+        """4D's Stop button: the slot is not tried again."""
+        _log.warning("%s: the backup is stopped by %s", job.database.name, who)
+        if job.child is not None:
+            job.child.stop_for_user()
+            return
+        text = f"stopped by {who} before it began"
+        self.finish(job, Failed(Code.STOPPED, Exit.STOPPED, text, ""), journaled=False)
+
+    # --- runs that take too long
+
+    def check(self, now: datetime) -> None:
+        """Stop what hangs, and tell of what takes long; asked on every heartbeat."""
+        for job in self._jobs:
+            if job.child is not None:
+                self._check(job, job.child, self.host.limits, now)
+
+    def _check(self, job: Job, child: Child, limits: Limits, now: datetime) -> None:
+        if child.verdict is not None:
+            if child.seconds_since_verdict() > STOP_SECONDS and not child.is_killed:
+                _log.error("%s: the run does not stop and is killed", job.database.name)
+                child.kill()
+            return
+        if child.seconds_without_progress() > limits.hung_after.total_seconds():
+            words = (
+                f"no progress for {limits.hung_after} ({job.progress().phase}): the run is stopped"
+                " (Limits/HungAfter in the service file)"
+            )
+            job.database.tell_slow(words, now)
+            child.stop_as_hung(words)
+        elif not job.is_overlong and child.seconds() > limits.overlong_after.total_seconds():
+            job.is_overlong = True
+            began = timedelta(seconds=int(child.seconds()))
+            words = f"the backup is on for {began} and goes on (Limits/OverlongAfter)"
+            job.database.tell_slow(words, now)
+
+    # --- the service stops
+
+    def ask_all_to_stop(self) -> None:
+        """Runs are asked to stop; those that wait are owed."""
+        for job in list(self._jobs):
+            if job.child is None:
+                self.owe(job)
+            else:
+                job.child.stop()
+
+    def ended_while_stopping(self, job: Job, ending: Ending) -> None:
+        """A run that could still finish is done; one that was stopped is made after the next start."""
+        if isinstance(ending, Published | Postponed):
+            self.finish(job, ending)
+        else:
+            self.owe(job)
+
+    def kill_all(self) -> None:
+        """Patience is over."""
+        for job in list(self._jobs):
+            self.owe(job)
+            if job.child is not None:
+                _log.error("a run did not stop within %d s and is killed", STOP_SECONDS)
+                job.child.kill()
+
+    def owe(self, job: Job) -> None:
+        """It is not made now."""
+        self._jobs.remove(job)
+        job.database.owe()
+
+
+def _log_ending(name: str, ending: Ending) -> None:
+    match ending:
+        case Published(number=number, folder=folder, code=0):
+            _log.info("%s: set %d published in %s", name, number, folder)
+        case Published(number=number, text=text):
+            _log.warning("%s: set %d published, %s", name, number, text)
+        case Postponed(text):
+            _log.info("%s: backup postponed: %s", name, text)
+        case Failed(code=code, text=text, hint=hint):
+            _log.error("%s: backup failed (%d): %s; %s", name, code, text, hint)
+    if isinstance(ending, Published):
+        for warning in ending.warnings:
+            _log.warning("%s: %s", name, warning)

@@ -1,0 +1,132 @@
+"""The settings of one database as they are now; the last good ones stay in force while the file cannot be used.
+
+A copy of the last good file lies beside the state, so that a restart under a broken edit changes nothing.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.files import replacing
+from scheduler.state import state_file
+from settings.errors import SettingsError
+from settings.layout import DatabaseLayout
+from settings.locate import locate_database
+from settings.reader import Reading, load_settings, parse_settings
+from settings.service_model import ServedDatabase
+from settings.source import load_bytes
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Layout and settings that count now; `problem` says why the file itself does not, None when it does."""
+
+    layout: DatabaseLayout
+    reading: Reading
+    problem: str | None
+
+
+class SettingsSource:
+    """Looks at the places where a database's settings may lie, again and again."""
+
+    def __init__(self, entry: ServedDatabase, state_folder: Path) -> None:
+        self._entry = entry
+        self._state_folder = state_folder
+        self._layout: DatabaseLayout | None = None
+        self._reading: Reading | None = None
+        self._signature: tuple[object, ...] = ()
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Every file that may become the settings file, for somebody who watches."""
+        if self._layout is None:
+            return ()
+        return tuple(place for place, _ in self._layout.considered)
+
+    def look(self) -> InForce | str:
+        """What counts now; why nothing does, in words, when there never were good settings."""
+        try:
+            layout, reading = self._read()
+        except SettingsError as error:
+            return self._last_good(str(error))
+        except OSError as error:
+            return self._last_good(f"{self._entry.package} cannot be read: {error.strerror}")
+        self._layout, self._reading = layout, reading
+        return InForce(layout, reading, None)
+
+    def _read(self) -> tuple[DatabaseLayout, Reading]:
+        """Read the bytes each time: a network file system shows old facts of a file until it is opened."""
+        layout, reading = self._layout, self._reading
+        if layout is None or reading is None or self._signature != _signature(layout):
+            return self._locate()
+        data = load_bytes(layout.settings_file)
+        if hashlib.sha256(data).hexdigest() == reading.digest:
+            return layout, reading
+        return layout, self._parse(data, layout)
+
+    def _locate(self) -> tuple[DatabaseLayout, Reading]:
+        layout = locate_database(self._entry.package, self._entry.data_file)
+        # before the reading: an edit in between is seen the next time
+        signature = _signature(layout)
+        reading = self._parse(load_bytes(layout.settings_file), layout)
+        self._signature = signature
+        return layout, reading
+
+    def _parse(self, data: bytes, layout: DatabaseLayout) -> Reading:
+        reading = parse_settings(data, layout.settings_file)
+        _keep(data, last_good_file(self._state_folder, layout))
+        return reading
+
+    def _last_good(self, problem: str) -> InForce | str:
+        if self._layout is not None and self._reading is not None:
+            return InForce(self._layout, self._reading, problem)
+        found = load_last_good(self._entry, self._state_folder)
+        if found is None:
+            return problem
+        self._layout, self._reading = found
+        return InForce(*found, problem)
+
+
+def last_good_file(state_folder: Path, layout: DatabaseLayout) -> Path:
+    """Where the copy of a database's last good settings lies."""
+    return state_file(state_folder, layout.data_file).with_suffix(".4DSettings")
+
+
+def load_last_good(
+    entry: ServedDatabase, state_folder: Path
+) -> tuple[DatabaseLayout, Reading] | None:
+    """The database with its last good settings; None when there are none, or no database."""
+    try:
+        layout = locate_database(entry.package, entry.data_file, needs_settings=False)
+        return layout, load_settings(last_good_file(state_folder, layout))
+    except (SettingsError, OSError):
+        return None
+
+
+def _keep(data: bytes, copy: Path) -> None:
+    try:
+        if copy.is_file() and copy.read_bytes() == data:
+            return
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(copy, mode=0o640) as stream:
+            stream.write(data)
+    except OSError as error:
+        _log.warning("the settings could not be kept for later in %s: %s", copy, error.strerror)
+
+
+def _signature(layout: DatabaseLayout) -> tuple[object, ...]:
+    """What stat says of every place where settings may lie."""
+    facts: list[object] = []
+    for place, _ in layout.considered:
+        try:
+            found = place.stat()
+        except OSError:
+            facts.append(None)
+            continue
+        facts.append(
+            (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        )
+    return tuple(facts)

@@ -1,0 +1,97 @@
+"""What the service itself tells about one database: entries in its Backup journal and lines in the log."""
+
+import logging
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+from engine.errors import Code, EngineError
+from engine.files import make_folder
+from engine.records import Recorder
+from engine.report import Times, simple_entry
+from scheduler.decide import Missed, Run
+from scheduler.known import Halt
+
+_log = logging.getLogger(__name__)
+
+
+class Teller:
+    """Writes entries of one database; a journal that cannot be written is told of in the log."""
+
+    def __init__(self, name: str, package: Path, zone: tzinfo) -> None:
+        self._name = name
+        self._package = package
+        self._zone = zone
+
+    def settings(self, lines: tuple[str, ...], now: datetime) -> None:
+        """Something about the settings, the clock or the service changed."""
+        self._journal("Settings", lines, now)
+
+    def aborted(self, error: EngineError, now: datetime) -> None:
+        """An attempt ended before the engine could journal it."""
+        self._journal("Full Backup aborted", (), now, error)
+
+    def catch_up(self, run: Run, now: datetime) -> None:
+        """A run begins that answers for missed slots."""
+        lines = (
+            f"Missed : {run.missed} scheduled backup(s), the first at {self._local(run.slot.at)}",
+            "Now : one backup catches up",
+        )
+        self._journal("Scheduled backup missed", lines, now)
+
+    def missed(self, missed: Missed, now: datetime) -> None:
+        """Slots that nobody serves."""
+        slots = missed.slots
+        span = f"the backup of {self._local(slots.first.at)}"
+        if slots.count > 1:
+            first, last = self._local(slots.first.at), self._local(slots.last.at)
+            span = f"{slots.count} scheduled backups, from {first} to {last}"
+        lines = (f"Missed : {span}", f"Reason : {missed.reason}")
+        _log.warning("%s: %s; %s", self._name, *lines)
+        self._journal("Scheduled backup missed", lines, now)
+
+    def halt(self, halt: Halt, now: datetime) -> None:
+        """Error 1401."""
+        error = EngineError(
+            f"all {halt.attempts} attempts failed; automatic backups are halted",
+            code=Code.ATTEMPTS_USED_UP,
+            hint="mend what the last error says, then start a backup by hand, change the settings, or "
+            "restart the service",
+        )
+        _log.error("%s: %s; %s", self._name, error, error.hint)
+        self._journal("Scheduled backups halted", (), now, error)
+
+    def pause(self, until: datetime | None, who: str, now: datetime) -> None:
+        """A person wants no automatic backups for a while, or wants them again."""
+        what = "automatic backups go on"
+        if until is not None:
+            what = f"no automatic backup until {self._local(until)}"
+        _log.warning("%s: %s, asked for by %s", self._name, what, who)
+        title = "Scheduled backups resumed" if until is None else "Scheduled backups paused"
+        self._journal(title, (f"Asked for by : {who}", f"Now : {what}"), now)
+
+    def pause_over(self, reason: str, now: datetime) -> None:
+        """A pause ended by itself."""
+        _log.info("%s: %s", self._name, reason)
+        self._journal("Scheduled backups resumed", (f"Reason : {reason}",), now)
+
+    def slow(self, what: str, now: datetime) -> None:
+        """A run takes too long, or does nothing any more."""
+        _log.error("%s: %s", self._name, what)
+        self._journal("Backup is slow", (f"Reason : {what}",), now)
+
+    def _local(self, instant: datetime) -> str:
+        return f"{instant.astimezone(self._zone):%Y-%m-%d %H:%M:%S}"
+
+    def _journal(
+        self, title: str, lines: tuple[str, ...], now: datetime, error: EngineError | None = None
+    ) -> None:
+        recorder = Recorder(self._package, self._name, self._zone)
+        times = Times(None, now, now, self._zone)
+        try:
+            # the first entry of a database may come before its first backup
+            make_folder(self._package / "Logs", like=self._package)
+            recorder.journal(simple_entry(title, lines, times, error))
+        except OSError as cause:
+            _log.error(
+                "%s: the Backup journal could not be written: %s", self._name, cause.strerror
+            )

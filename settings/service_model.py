@@ -1,0 +1,73 @@
+"""The values of the service file: databases to serve, programs to run around a backup, limits of runs."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from settings.paths import PathMap
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A program run with `arguments`, no shell between, and given up after `time_limit`."""
+
+    program: Path
+    arguments: tuple[str, ...] = ()
+    time_limit: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Programs run around a backup; None where there is none.
+
+    `startup` and `shutdown` stand for 4D's database methods On Backup Startup and On Backup Shutdown;
+    `guard` lives while the files are read.
+    """
+
+    startup: Hook | None = None
+    guard: Hook | None = None
+    shutdown: Hook | None = None
+
+    def over(self, general: "Hooks") -> "Hooks":
+        """These hooks, and the general one of each kind that is missing here."""
+        return Hooks(
+            self.startup or general.startup,
+            self.guard or general.guard,
+            self.shutdown or general.shutdown,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many runs write to one device at once, and when a run is worth a word.
+
+    A run without progress for `hung_after` is stopped; one longer than `overlong_after` is only told of.
+    """
+
+    runs_per_device: int = 1
+    hung_after: timedelta = timedelta(minutes=30)
+    overlong_after: timedelta = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedDatabase:
+    """One database to serve; `data_file` is None when it is found by itself."""
+
+    package: Path
+    data_file: Path | None
+    hooks: Hooks = field(default_factory=Hooks)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFile:
+    """What the service file says; `file` is None when there is none, `zone` None for the host's zone.
+
+    `hooks` are those of the whole host; each database has them already, where it names none of its own.
+    """
+
+    file: Path | None = None
+    zone: str | None = None
+    databases: tuple[ServedDatabase, ...] = ()
+    path_map: PathMap = field(default_factory=PathMap)
+    hooks: Hooks = field(default_factory=Hooks)
+    limits: Limits = field(default_factory=Limits)
