@@ -4,14 +4,16 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import BusyError, DestinationError, EngineError, RefusedError
+from engine.errors import BusyError, Code, DestinationError, EngineError
 from engine.files import destination_failure, fsync_folder, remove_tree
+from engine.guard import Guard, start_guard
 from engine.history import HISTORY, highest_number, load_history
+from engine.hooks import Told, run_shutdown, run_startup
 from engine.host import keep_freed_memory
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
 from engine.manifest import SetFacts
@@ -30,7 +32,8 @@ from engine.plan import (
 from engine.progress import Progress
 from engine.records import Recorder
 from engine.recovery import clean_up
-from engine.report import Times, event, simple_entry
+from engine.report import Times, event, partial_reason, shutdown_failed_entry, simple_entry
+from engine.request import Request
 from engine.results import Outcome
 from engine.sets import (
     Inventory,
@@ -42,29 +45,12 @@ from engine.sets import (
     staging_folder,
     take_inventory,
 )
-from engine.setwriter import Job, Surroundings, write_set
+from engine.settings_in_force import settings_in_force
+from engine.setwriter import Job, Surroundings, first_facts, write_set
 from engine.unchanged import data_is_unchanged
-from engine.version import TOOL
-from settings.errors import SettingsRefusedError
-from settings.layout import DatabaseLayout
 from settings.model import Rate, Settings
-from settings.paths import PathMap
-from settings.reader import Reading, load_settings
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One backup asked for: `scheduled` is its slot, None when a person asked.
-
-    `accept_destination`: a person says that the destination is right, though it is on another file system
-    than the last time.
-    """
-
-    layout: DatabaseLayout
-    path_map: PathMap
-    zone: tzinfo
-    scheduled: datetime | None
-    accept_destination: bool = False
+from settings.reader import Reading
+from settings.service_model import Hook
 
 
 def run_backup(request: Request, around: Surroundings) -> Outcome:
@@ -80,18 +66,23 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
         recorder = Recorder(layout.package, layout.key, request.zone)
         run = _Run(request, around, lock, recorder, started)
         try:
-            return run.run()
+            outcome = run.run()
         except EngineError as error:
             times = Times(request.scheduled, started, around.clock.now(), request.zone)
-            notes = tuple(f"Deleted before writing : {folder}" for folder in run.removed_before)
-            recorder.failed("backup", error, times, notes)
+            removed = (f"Deleted before writing : {folder}" for folder in run.removed_before)
+            recorder.failed("backup", error, times, (*run.notes, *run.hook_notes, *removed))
             with suppress(
                 OSError
             ):  # it is in the journal; this is for `status`, also on a full disk
                 failure = {"ended": times.ended.isoformat(), "code": int(error.code)}
                 lock.remember({**lock.memory, "failure": {**failure, "text": str(error)[:1000]}})
                 lock.note(None)
+            run.tell_end(int(error.code) or Code.BACKUP_FAILED, str(error))
             raise
+        except Exception as error:
+            run.tell_end(Code.BACKUP_FAILED, f"the backup failed: {error!r}")
+            raise
+        return run.tell_outcome(outcome)
 
 
 class _Run:
@@ -113,12 +104,16 @@ class _Run:
         self._layout = request.layout
         self._base = request.layout.data_file.stem
         self._warnings: list[str] = []
+        self.notes: list[str] = []
+        self.hook_notes: list[str] = []
         self.removed_before: list[Path] = []
+        self._told = Told(request.layout, request.zone, request.scheduled)
 
     def run(self) -> Outcome:
         """The whole life; see the module."""
         self._know(self._lock.memory.get("destination"))
-        reading = self._read_settings()
+        reading, notes = settings_in_force(self._request)
+        self.notes += notes
         settings = reading.settings
         self._recorder.verbose = settings.verbose_journal
         destination = resolve_destination(self._layout, settings, self._request.path_map)
@@ -127,16 +122,47 @@ class _Run:
             self._lock, self._recorder, destination, self._layout, self._around.clock
         )
         self._around.report(Progress("planning", 0, 0))
-        sources = find_sources(self._layout, reading, self._request.path_map)
+        sources = self._find_sources(reading)
         separate = not self._request.accept_destination and was_separate(
             self._lock.memory, destination
         )
         prepare_destination(destination, self._layout.package, separate=separate)
         self._recorder.destination = destination
+        self._told = replace(self._told, destination=destination)
         with _disk_errors(destination, "writing the set"):
             if settings.only_if_changed and self._is_unchanged(destination):
                 return self._postpone()
-            return self._into(destination, settings, sources, reading.digest)
+            if self._request.hooks.startup is not None:
+                self._ask(self._request.hooks.startup, destination, settings, sources)
+            return self._into(destination, reading)
+
+    def tell_outcome(self, outcome: Outcome) -> Outcome:
+        """Tell the shutdown hook of a set; nothing of a postponed backup, as 4D."""
+        if outcome.facts is None:
+            return outcome
+        status, text = 0, outcome.text
+        if not outcome.facts.complete:
+            status, text, _ = partial_reason(outcome.facts)
+        warning = self.tell_end(status, text, outcome.folder)
+        warnings = (*outcome.warnings, *([warning] if warning else []))
+        return replace(outcome, warnings=warnings)
+
+    def tell_end(self, status: int, text: str, folder: Path | None = None) -> str | None:
+        """Tell the shutdown hook how it ended; what goes wrong with that is journaled and harms nothing."""
+        hook = self._request.hooks.shutdown
+        if hook is None:
+            return None
+        began = self._around.clock.now()
+        failure = run_shutdown(hook, self._told.ended(status, text, folder), self._around)
+        if failure is not None:
+            now = self._around.clock.now()
+            times = Times(self._request.scheduled, began, now, self._request.zone)
+            with self._unharmed("the Backup journal could not be written"):
+                self._recorder.journal(shutdown_failed_entry(failure, times))
+        return failure
+
+    def _find_sources(self, reading: Reading) -> Sources:
+        return find_sources(self._layout, reading, self._request.path_map)
 
     def _know(self, destination: object) -> None:
         """A folder that holds a history is the one we know: failures can be recorded in it from now on."""
@@ -160,21 +186,18 @@ class _Run:
         self._recorder.event(event("postponed", times))
         return Outcome(None, None, text, warnings=tuple(self._warnings))
 
-    def _read_settings(self) -> Reading:
-        try:
-            return load_settings(self._layout.settings_file)
-        except SettingsRefusedError as error:
-            raise RefusedError(
-                str(error), hint=f"run: backup4d settings check '{self._layout.package}'"
-            ) from error
-        except OSError as error:
-            raise RefusedError(
-                f"{self._layout.settings_file} cannot be read: {error.strerror}"
-            ) from error
+    def _ask(self, hook: Hook, destination: Path, settings: Settings, sources: Sources) -> None:
+        """What can be refused is refused before the startup hook is asked; all is looked at again after it."""
+        total = measure_content(sources, destination)
+        with waiting_for(destination / DESTINATION_LOCK):
+            plan = self._plan(destination, settings, total)
+        self._note(plan.number, destination)
+        self._tell_of(plan, sources)
+        self.hook_notes.append(run_startup(hook, self._told, self._around))
 
-    def _into(
-        self, destination: Path, settings: Settings, sources: Sources, digest: str
-    ) -> Outcome:
+    def _into(self, destination: Path, reading: Reading) -> Outcome:
+        settings = reading.settings
+        sources = self._find_sources(reading)
         total = measure_content(sources, destination)
         identity = destination.stat()
         with waiting_for(destination / DESTINATION_LOCK):
@@ -186,30 +209,58 @@ class _Run:
             removed = self._remove(plan.remove_before)
             self.removed_before = [removal.stored.folder for removal in removed]
             staging.mkdir(mode=0o750)
-        job = Job(
-            layout=self._layout,
-            settings=settings,
-            sources=sources,
-            destination=destination,
-            staging=staging,
-            facts=self._first_facts(plan, sources),
-            settings_digest=digest,
-            total_bytes=total,
-            workers=os.cpu_count() or 2,
-        )
+        self._tell_of(plan, sources)
         try:
-            facts = write_set(job, self._around)
+            facts = self._write(destination, staging, reading, plan, total)
             self._around.stop.check()
-            folder = self._publish(job, identity)
+            folder = self._publish(staging, facts.number, identity)
         except BaseException:
             _discard(staging)
             raise
         return self._record(folder, facts, settings, removed)
 
+    def _write(
+        self, destination: Path, staging: Path, reading: Reading, plan: Plan, total: int
+    ) -> SetFacts:
+        """Write the set while the guard holds the files still; what is there counts from when it does."""
+        layout, request = self._layout, self._request
+        with self._guarding() as guard:
+            sources = self._find_sources(reading)
+            facts = first_facts(layout, sources, plan.number, self._started, request.scheduled)
+            job = Job(
+                layout=layout,
+                settings=reading.settings,
+                sources=sources,
+                destination=destination,
+                staging=staging,
+                facts=facts,
+                settings_digest=reading.digest,
+                total_bytes=total,
+                workers=os.cpu_count() or 2,
+            )
+            return write_set(job, guard.watching(self._around), guard.let_go)
+
+    @contextmanager
+    def _guarding(self) -> Iterator[Guard]:
+        guard = start_guard(self._request.hooks.guard, self._told, self._around)
+        try:
+            yield guard
+        finally:
+            guard.end()
+            self.hook_notes += (*guard.notes, *guard.warnings)
+            self._warnings += guard.warnings
+
+    def _tell_of(self, plan: Plan, sources: Sources) -> None:
+        files = tuple(str(root.source) for root in sources.roots)
+        log = () if sources.log is None else (str(sources.log),)
+        self._told = replace(self._told, number=plan.number, files=(*files, *log))
+
     def _plan(self, destination: Path, settings: Settings, total: int) -> Plan:
         inventory = self._inventory(destination)
         for name, why in inventory.unreadable:
-            self._warnings.append(f"{name} is not counted as a set and was left alone: {why}")
+            warning = f"{name} is not counted as a set and was left alone: {why}"
+            if warning not in self._warnings:
+                self._warnings.append(warning)
         history = load_history(destination)
         known = highest_number(history.document, self._recorder.structure)
         remembered = self._lock.memory.get("number")
@@ -243,45 +294,18 @@ class _Run:
             logs = self._layout.package / "Logs"
             raise destination_failure(logs, "writing the lock there", error) from error
 
-    def _first_facts(self, plan: Plan, sources: Sources) -> SetFacts:
-        layout = self._layout
-        return SetFacts(
-            number=plan.number,
-            base=self._base,
-            package=str(layout.package),
-            data_file=str(layout.data_file),
-            structure=None if layout.structure is None else str(layout.structure),
-            started=self._started,
-            ended=self._started,
-            scheduled=self._request.scheduled,
-            complete=not sources.partial,
-            checked=False,
-            content_bytes=0,
-            archive_bytes=0,
-            members=0,
-            missing=sources.missing,
-            skipped=(),
-            left_out=(),
-            attachments=tuple(name for name, _ in sources.attachments),
-            roots=tuple(
-                (str(root.source), os.fsdecode(root.path).encode("utf-8", "replace").decode())
-                for root in sources.roots
-            ),
-            files=(),
-            tool=TOOL,
-        )
-
-    def _publish(self, job: Job, identity: os.stat_result) -> Path:
+    def _publish(self, staging: Path, number: int, identity: os.stat_result) -> Path:
         """One rename makes the whole set appear; the folder must still be the one the plan was made for."""
-        now = job.destination.stat()
+        destination = staging.parent
+        now = destination.stat()
         if (now.st_dev, now.st_ino) != (identity.st_dev, identity.st_ino):
             raise DestinationError(
-                f"{job.destination} is not the folder it was when the backup began: it was unmounted or replaced",
+                f"{destination} is not the folder it was when the backup began: it was unmounted or replaced",
                 hint="mount the volume again; the set was not published",
             )
-        folder = job.destination / set_name(self._base, job.facts.number)
-        job.staging.rename(folder)
-        fsync_folder(job.destination)
+        folder = destination / set_name(self._base, number)
+        staging.rename(folder)
+        fsync_folder(destination)
         return folder
 
     def _record(
@@ -297,7 +321,7 @@ class _Run:
                 "separate": separate,
             }
             self._lock.remember(memory)
-        notes = _not_done(settings)
+        notes = (*self.notes, *_not_done(settings))
         surplus: tuple[Removal, ...] = ()
         gone: list[Removal] = []
         lock = destination / DESTINATION_LOCK
@@ -306,7 +330,9 @@ class _Run:
             surplus = plan_rotation(sets, settings.rotation)
             self._recorder.sets(destination, sets, surplus, self._around.clock.now())
         with self._unharmed("the Backup journal could not be written"):
-            self._recorder.published(folder, facts, (*removed, *surplus), notes)
+            self._recorder.published(
+                folder, facts, (*removed, *surplus), (*self.hook_notes, *notes)
+            )
         with self._unharmed("old sets could not be removed"), waiting_for(lock):
             gone = self._remove(surplus)
         with self._unharmed("the lock's record could not be cleared"):

@@ -39,13 +39,14 @@ class Exit(IntEnum):
 class EngineError(Exception):
     """Something that kept the engine from doing what was asked, in words for an administrator.
 
-    `str()` is one sentence saying what and where; `hint` says what to do, empty when nothing helps.
+    `str()` is one sentence saying what and where; `hint` says what to do, empty when nothing helps. `code`
+    is one of 4D's numbers, or the exit code with which a startup hook refused the backup.
     """
 
-    code = Code.BACKUP_FAILED
+    code: int = Code.BACKUP_FAILED
     exit_code = Exit.FAILED
 
-    def __init__(self, message: str, *, hint: str = "", code: Code | None = None) -> None:
+    def __init__(self, message: str, *, hint: str = "", code: int | None = None) -> None:
         super().__init__(message)
         self.hint = hint
         if code is not None:

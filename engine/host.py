@@ -1,10 +1,13 @@
 """The only place that reads the clock and starts processes; everybody else is handed these."""
 
 import ctypes
+import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -12,6 +15,12 @@ from typing import Protocol
 def pause(seconds: float) -> None:
     """Let a moment pass, for something outside to settle."""
     time.sleep(seconds)
+
+
+def ask_process_to_stop(pid: int) -> None:
+    """What Ctrl-C does. Raises OSError; a process that is gone is no error."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
 
 
 def read_zone_again() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from engine.errors import Code, EngineError
+from engine.errors import EngineError
 from engine.files import fsync_folder, give_to_owner_of
 
 LIMIT_BYTES = 10_000_000
@@ -48,9 +48,9 @@ def error_lines(error: EngineError) -> tuple[str, ...]:
     return reported(error.code, str(error), error.hint)
 
 
-def reported(code: Code, text: str, hint: str) -> tuple[str, ...]:
+def reported(code: int, text: str, hint: str) -> tuple[str, ...]:
     """The two lines of an error; the second only when there is something to do."""
-    number = f"{code.value} " if code else ""
+    number = f"{int(code)} " if code else ""
     first = f"Error reported : {number}{one_line(_joined(text))}"
     return (first, f"Hint : {one_line(_joined(hint))}") if hint else (first,)
 

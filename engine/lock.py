@@ -123,7 +123,8 @@ def current_holder(file: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # shared: two that look at the same moment must not take each other for a holder
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _read(descriptor, 2 * _RECORD_BYTES) or {}
     else:
@@ -132,14 +133,41 @@ def current_holder(file: Path) -> dict[str, Any] | None:
         os.close(descriptor)
 
 
+def holder_process(file: Path) -> int | None:
+    """The process on this machine that holds a lock; None when there is none that we may look at.
+
+    Its record alone is not believed: the process it names must have this very file open. Raises OSError.
+    """
+    holder = current_holder(file) or {}
+    process, wanted = holder.get("pid"), file.stat()
+    if not isinstance(process, int):
+        return None
+    with suppress(OSError):  # gone, or another user's
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found = descriptor.stat()
+                if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                    return process
+    return None
+
+
 def read_memory(file: Path) -> dict[str, Any]:
     """What the last good run wanted remembered; empty when there is none. Raises OSError."""
+    return _read_record(file, _RECORD_BYTES) or {}
+
+
+def has_traces(file: Path) -> bool:
+    """Whether a run that died left its words behind, or one that is on has written them. Raises OSError."""
+    return _read_record(file, 0) is not None
+
+
+def _read_record(file: Path, offset: int) -> dict[str, Any] | None:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        return {}
+        return None
     try:
-        return _read(descriptor, _RECORD_BYTES) or {}
+        return _read(descriptor, offset)
     finally:
         os.close(descriptor)
 

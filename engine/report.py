@@ -87,6 +87,13 @@ def simple_entry(
     )
 
 
+def shutdown_failed_entry(why: str, times: Times) -> Entry:
+    """`*** Shutdown hook failed`, after the entry of the backup it was to be told of."""
+    hint = "the backup itself ended as the entry before says; correct the hook"
+    error = EngineError(why, hint=hint, code=Code.DONE)
+    return simple_entry("Shutdown hook failed", (), times, error)
+
+
 def event(
     kind: str, times: Times, error: EngineError | None = None, **facts: str | int
 ) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
@@ -35,13 +35,14 @@ from engine.manifest import (
     checksum_line,
     write_manifest,
 )
-from engine.member import Role
+from engine.member import Member, Role
 from engine.output import Output, StoredFile, archive_name
 from engine.plan import OF_DESTINATION, Sources, walk_sources
 from engine.progress import Progress, Report
 from engine.readback import ReadBack
 from engine.sourcefile import Vanished
 from engine.stop import StopRequest
+from engine.version import TOOL
 from engine.walk import Found
 from settings.layout import DatabaseLayout
 from settings.model import CompressionRate, Settings
@@ -71,23 +72,64 @@ class Surroundings:
     report: Report
 
 
-def write_set(job: Job, around: Surroundings) -> SetFacts:
+def first_facts(
+    layout: DatabaseLayout,
+    sources: Sources,
+    number: int,
+    started: datetime,
+    scheduled: datetime | None,
+) -> SetFacts:
+    """What is known of a set before its writing begins."""
+    return SetFacts(
+        number=number,
+        base=layout.data_file.stem,
+        package=str(layout.package),
+        data_file=str(layout.data_file),
+        structure=None if layout.structure is None else str(layout.structure),
+        started=started,
+        ended=started,
+        scheduled=scheduled,
+        complete=not sources.partial,
+        checked=False,
+        content_bytes=0,
+        archive_bytes=0,
+        members=0,
+        missing=sources.missing,
+        skipped=(),
+        left_out=(),
+        attachments=tuple(name for name, _ in sources.attachments),
+        roots=tuple(
+            (str(root.source), os.fsdecode(root.path).encode("utf-8", "replace").decode())
+            for root in sources.roots
+        ),
+        files=(),
+        tool=TOOL,
+    )
+
+
+def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> SetFacts:
     """Write, check and make durable; return the final facts of the set.
 
-    Raises SourceError, DamagedError, StoppedError, and OSError of the destination.
+    `all_read` is called the moment no source is needed any more: what is left is between us and the disk.
+    Raises SourceError, DamagedError, StoppedError, OSError of the destination, and what `all_read` raises.
     """
-    with tempfile.TemporaryFile(dir=job.staging) as spool_file:
+    with tempfile.TemporaryFile(dir=job.staging) as spool_file, ExitStack() as stack:
         spool = MemberSpool(spool_file)
-        seconds = job.settings.transactions.timeout.total_seconds()
-        patience = Patience(around.clock, seconds)
-        meter = _Meter(around.report, job.total_bytes)
-        main, archiver = _write_main(job, spool, patience, meter, around)
-        archives = [main]
+        number = job.facts.number
+        main = stack.enter_context(_writing(job, number, ".tar", ("main", "tar"), around.stop))
+        archiver = _read_main(job, main.frames, spool, around)
+        writing = [main]
         if job.sources.log is not None:
-            archives.append(_write_log(job, job.sources.log, spool, around))
-        facts = _final_facts(job, tuple(archives), archiver, spool.count, around.clock)
+            kind, suffix = ("log", "file"), job.sources.log.suffix
+            # numbered one below its set: it holds what happened after the backup before (spec 3.4)
+            log = stack.enter_context(_writing(job, number - 1, suffix, kind, around.stop))
+            spool.add(_read_log(job, job.sources.log, log.frames, around.stop))
+            writing.append(log)
+        all_read()
+        archives = tuple(archive.finish(around.report) for archive in writing)
+        facts = _final_facts(job, archives, archiver, spool.count, around.clock)
         spool_file.seek(0)
-        _write_papers(job, facts, tuple(archives), spool_file)
+        _write_papers(job, facts, archives, spool_file)
     for path in (*job.staging.iterdir(), job.staging):
         give_to_owner_of(job.destination, path)
     fsync_folder(job.staging)
@@ -107,36 +149,57 @@ class _Meter:
         self._report(Progress("saving", self._done, max(self._total, self._done)))
 
 
+class _Writing:
+    """One archive while it is written: first everything is read into `frames`, then it is finished."""
+
+    def __init__(
+        self, job: Job, number: int, suffix: str, kind: tuple[str, str], stop: StopRequest
+    ) -> None:
+        """`kind` is its (role, stream)."""
+        rate = job.settings.compression
+        packed = rate is not CompressionRate.NONE
+        self._job = job
+        self._kind = (*kind, "zstd" if packed else "none")
+        name = (job.facts.base, number, f"{suffix}.zst" if packed else suffix)
+        self._table = FrameTable()
+        self._check = ReadBack(job.staging, self._table, workers=job.workers, stop=stop)
+        output = Output(
+            job.staging,
+            *name,
+            segment_bytes=job.settings.segment_bytes,
+            on_durable=self._check.durable,
+        )
+        self.frames = FrameWriter(
+            output, self._table, rate, job.workers, before_rewind=self._check.rewind
+        )
+        if job.settings.check_archive and job.settings.segment_bytes is None:
+            largest = stored_limit(frame_bytes(job.total_bytes))
+            self._check.follow(archive_name(*name, None), self._kind[-1], largest)
+
+    def finish(self, report: Report) -> ArchiveFacts:
+        """Write what is left, make it durable, check it."""
+        facts = ArchiveFacts(*self._kind, self.frames.finish(), self._table)
+        if self._job.settings.check_archive:
+            _check(self._check, facts, report)
+        self._table.forget_checksums()
+        return facts
+
+    def abandon(self) -> None:
+        """End all threads after a failure, here or elsewhere."""
+        self._check.abandon()
+        self.frames.abandon()
+
+
 @contextmanager
-def _frames(
-    job: Job, number: int, suffix: str, kind: tuple[str, str], around: Surroundings
-) -> Iterator[tuple[FrameWriter, list[ArchiveFacts]]]:
-    """A frame writer for one archive, `kind` its (role, stream); when left well, its facts are in the list."""
-    rate = job.settings.compression
-    packed = rate is not CompressionRate.NONE
-    compression = "zstd" if packed else "none"
-    name = (job.facts.base, number, f"{suffix}.zst" if packed else suffix)
-    table = FrameTable()
-    check = ReadBack(job.staging, table, workers=job.workers, stop=around.stop)
-    output = Output(
-        job.staging, *name, segment_bytes=job.settings.segment_bytes, on_durable=check.durable
-    )
-    frames = FrameWriter(output, table, rate, job.workers, before_rewind=check.rewind)
-    if job.settings.check_archive and job.settings.segment_bytes is None:
-        largest = stored_limit(frame_bytes(job.total_bytes))
-        check.follow(archive_name(*name, None), compression, largest)
-    result: list[ArchiveFacts] = []
+def _writing(
+    job: Job, number: int, suffix: str, kind: tuple[str, str], stop: StopRequest
+) -> Iterator[_Writing]:
+    archive = _Writing(job, number, suffix, kind, stop)
     try:
-        yield frames, result
-        files = frames.finish()
+        yield archive
     except BaseException:
-        check.abandon()
-        frames.abandon()
+        archive.abandon()
         raise
-    result.append(ArchiveFacts(*kind, compression, files, table))
-    if job.settings.check_archive:
-        _check(check, result[0], around.report)
-    table.forget_checksums()
 
 
 def _check(check: ReadBack, facts: ArchiveFacts, report: Report) -> None:
@@ -153,25 +216,29 @@ def _check(check: ReadBack, facts: ArchiveFacts, report: Report) -> None:
         raise
 
 
-def _write_main(
-    job: Job, spool: MemberSpool, patience: Patience, meter: _Meter, around: Surroundings
-) -> tuple[ArchiveFacts, Archiver]:
-    with _frames(job, job.facts.number, ".tar", ("main", "tar"), around) as (frames, result):
-        archiver = Archiver(frames, spool, patience, stop=around.stop, watcher=meter)
-        unreadable: list[tuple[bytes, OSError]] = []
-        walked = walk_sources(
-            job.sources,
-            job.destination,
-            problem=lambda path, error: unreadable.append((path, error)),
-            left_out=lambda path: archiver.left_out.append((os.fsdecode(path), OF_DESTINATION)),
-        )
-        asked_for = {root.path for root in job.sources.roots}
-        for root, found in walked:
-            _add(archiver, root, found)
-            _judge(unreadable, root, archiver, asked_for)
-        _judge(unreadable, job.sources.roots[-1], archiver, asked_for)
-        archiver.finish()
-    return result[0], archiver
+def _read_main(job: Job, frames: FrameWriter, spool: MemberSpool, around: Surroundings) -> Archiver:
+    seconds = job.settings.transactions.timeout.total_seconds()
+    archiver = Archiver(
+        frames,
+        spool,
+        Patience(around.clock, seconds),
+        stop=around.stop,
+        watcher=_Meter(around.report, job.total_bytes),
+    )
+    unreadable: list[tuple[bytes, OSError]] = []
+    walked = walk_sources(
+        job.sources,
+        job.destination,
+        problem=lambda path, error: unreadable.append((path, error)),
+        left_out=lambda path: archiver.left_out.append((os.fsdecode(path), OF_DESTINATION)),
+    )
+    asked_for = {root.path for root in job.sources.roots}
+    for root, found in walked:
+        _add(archiver, root, found)
+        _judge(unreadable, root, archiver, asked_for)
+    _judge(unreadable, job.sources.roots[-1], archiver, asked_for)
+    archiver.finish()
+    return archiver
 
 
 def _add(archiver: Archiver, root: Root, found: Found) -> None:
@@ -187,7 +254,7 @@ def _add(archiver: Archiver, root: Root, found: Found) -> None:
     except StoppedError:
         raise
     except SourceError as error:
-        if root.role is not Role.ATTACHMENT or error.code is Code.SOURCE_NEVER_QUIET:
+        if root.role is not Role.ATTACHMENT or error.code == Code.SOURCE_NEVER_QUIET:
             raise
         archiver.skipped.append((os.fsdecode(found.path), str(error)))
 
@@ -207,9 +274,7 @@ def _judge(
         archiver.skipped.append((os.fsdecode(path), f"cannot be read: {error.strerror}"))
 
 
-def _write_log(job: Job, log: Path, spool: MemberSpool, around: Surroundings) -> ArchiveFacts:
-    """The log is numbered one below its set: it holds what happened after the backup before (spec 3.4)."""
-    number = job.facts.number - 1
+def _read_log(job: Job, log: Path, frames: FrameWriter, stop: StopRequest) -> Member:
     try:
         descriptor = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -219,12 +284,9 @@ def _write_log(job: Job, log: Path, spool: MemberSpool, around: Surroundings) ->
             hint="the user that runs backup4d must be able to read it",
         ) from error
     try:
-        with _frames(job, number, log.suffix, ("log", "file"), around) as (frames, result):
-            path = archive_path(log, job.layout)
-            spool.add(store_file(frames, descriptor, path, stop=around.stop))
+        return store_file(frames, descriptor, archive_path(log, job.layout), stop=stop)
     finally:
         os.close(descriptor)
-    return result[0]
 
 
 def _final_facts(

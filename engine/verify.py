@@ -37,7 +37,7 @@ class Verdict:
     members: int
     content_bytes: int
     damage: tuple[str, ...]
-    code: Code
+    code: int
 
     @property
     def good(self) -> bool:

@@ -21,7 +21,7 @@ class Child:
     """One run. `done` is called once from another thread, with how it ended.
 
     `progress` is None before its first word; `verdict` says why it was given up, None while it was not;
-    `is_killed` when it was ended by force.
+    `is_killed` when it was ended by force; `is_dead_silent` when it died without a word of how it ended.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Child:
         self.progress: Progress | None = None
         self.verdict: str | None = None
         self.is_killed = False
+        self.is_dead_silent = False
         self._done = done
         self._clock = clock
         self._began = self._moved = self._given_up = clock.monotonic()
@@ -92,6 +93,7 @@ class Child:
                     ending = ending_from_json(row)
         code = self._process.wait()
         self._process.stdout.close()
+        self.is_dead_silent = ending is None
         self._done(ending or _died(self._process, code))
 
     def _take(self, progress: Progress) -> None:

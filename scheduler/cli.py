@@ -16,14 +16,21 @@ _log = logging.getLogger(__name__)
 
 # each command's module is imported when the command is used: the service and `status` stay small and quick
 _COMMANDS = {
-    "backup": ("scheduler.commands_sets", "backup"),
+    "backup": ("scheduler.commands_backup", "backup"),
     "demo": ("scheduler.demo", "demo"),
+    "install-service": ("scheduler.commands_install", "install_service"),
     "list": ("scheduler.commands_sets", "list_sets"),
+    "pause": ("scheduler.commands_control", "pause_backups"),
+    "reload": ("scheduler.commands_control", "reload"),
     "restore": ("scheduler.commands_sets", "restore"),
+    "resume": ("scheduler.commands_control", "resume"),
     "run": ("scheduler.commands_service", "run"),
+    "schedule": ("scheduler.commands_schedule", "schedule"),
     "settings": ("scheduler.commands_settings", "settings"),
     "show": ("scheduler.commands_sets", "show"),
     "status": ("scheduler.commands_service", "status"),
+    "stop": ("scheduler.commands_control", "stop"),
+    "uninstall-service": ("scheduler.commands_install", "uninstall_service"),
     "verify": ("scheduler.commands_sets", "verify"),
 }
 

@@ -3,26 +3,36 @@
 import logging
 import os
 import signal
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from engine.errors import Exit
+from engine.errors import EngineError, Exit
 from engine.history import utc_text
-from engine.host import Clock
 from engine.lock import holding
+from engine.progress import Progress
+from scheduler.caller import call, control_socket
 from scheduler.context import Context, context_of
 from scheduler.control import SOCKET_NAME
+from scheduler.instance import SERVICE_LOCK
 from scheduler.logs import log_to_stderr
 from scheduler.notify import Notifier
-from scheduler.screen import duration_words, say, say_json, size_words, time_words
+from scheduler.screen import (
+    describe_progress,
+    duration_words,
+    say,
+    say_json,
+    size_words,
+    time_words,
+)
 from scheduler.served import Served
 from scheduler.service import Service
 from scheduler.service_source import ServiceSource
 from scheduler.status import (
-    SERVICE_LOCK,
     ServiceState,
     Status,
     database_status,
@@ -54,11 +64,12 @@ def run(ctx: click.Context, databases: tuple[Path, ...]) -> int:
         )
     folder = context.environment.state_folder
     folder.mkdir(parents=True, exist_ok=True)
-    control_file = context.environment.runtime_folder / SOCKET_NAME
+    control_file = (context.environment.runtime_folder / SOCKET_NAME).absolute()
     since = context.clock.now().isoformat(timespec="seconds")
     with holding(folder / SERVICE_LOCK, "the service", since) as lock:
         words = {"doing": "the service", "pid": os.getpid(), "since": since}
-        lock.introduce({**words, "socket": str(control_file)})
+        with suppress(OSError):  # no room for it: callers look at the usual place
+            lock.introduce({**words, "socket": str(control_file)})
         source = ServiceSource(context, databases)
         notifier = Notifier(context.environment.notify_socket)
         service = Service(
@@ -90,39 +101,70 @@ def status(ctx: click.Context, databases: tuple[Path, ...], *, as_json: bool) ->
         raise click.UsageError("no database named, and the service file lists none")
     service, holder = service_state(context.environment)
     statuses = [database_status(context, package, data) for package, data in served]
+    told = _told_by_service(context, statuses)
     if as_json:
         now = context.clock.now()
         say_json(
             {
-                "service": {"state": service.value, **holder},
-                "databases": [_status_row(status, now) for status in statuses],
+                "service": {"state": service.value, **holder, "problem": told.problem},
+                "databases": [
+                    {**_status_row(status, now), "run": told.runs.get(status.package)}
+                    for status in statuses
+                ],
             }
         )
     else:
-        _say_service(service, holder)
+        _say_service(service, holder, context)
+        if told.problem is not None:
+            say(f"TROUBLE       service file refused, the last good one stays: {told.problem}")
         for one in statuses:
-            _say_status(one, context, context.clock)
-    return Exit.FAILED if any(one.trouble for one in statuses) else Exit.DONE
+            _say_status(one, context, told.runs.get(one.package))
+    is_trouble = told.problem is not None or any(one.trouble for one in statuses)
+    return Exit.FAILED if is_trouble else Exit.DONE
 
 
-def _say_service(service: ServiceState, holder: dict[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What only the running service knows: its runs by package, and what is wrong with the service file."""
+
+    problem: str | None
+    runs: dict[str, dict[str, Any]]
+
+
+def _told_by_service(context: Context, statuses: list[Status]) -> _Told:
+    """Asked of every service that serves one of these; one that does not answer leaves out what it knows."""
+    problem: str | None = None
+    runs: dict[str, dict[str, Any]] = {}
+    homes = [context, *(context.at_home_of(Path(one.package)) for one in statuses)]
+    for file in dict.fromkeys(control_socket(home.environment) for home in homes):
+        if file is None:
+            continue
+        try:
+            *_, row = call(file, "status")
+        except EngineError as error:
+            _log.debug("%s", error)
+            continue
+        problem = problem or row["problem"]
+        runs |= {one["package"]: one["run"] for one in row["databases"] if one["run"] is not None}
+    return _Told(problem, runs)
+
+
+def _say_service(service: ServiceState, holder: dict[str, Any], context: Context) -> None:
     match service:
         case ServiceState.RUNNING:
-            since = holder.get("since", "?")
-            say(f"service       running, process {holder.get('pid', '?')}, since {since}")
+            since = _since_words(holder, context)
+            say(f"service       running, process {holder.get('pid', '?')}{since}")
         case ServiceState.STOPPED:
             say("service       not running")
         case ServiceState.HIDDEN:
             say("service       not known: this user may not look into the service's state folder")
 
 
-def _say_status(status: Status, context: Context, clock: Clock) -> None:
-    now, zone = clock.now(), context.zone
+def _say_status(status: Status, context: Context, run: dict[str, Any] | None) -> None:
+    now, zone = context.clock.now(), context.zone
     say()
     say(status.package)
-    if status.running is not None:
-        doing, since = status.running.get("doing", "an operation"), status.running.get("since")
-        say(f"  running     {doing} since {since}")
+    _say_run(status, run, context)
     if status.last is None:
         say("  last backup none yet")
     else:
@@ -147,6 +189,29 @@ def _say_status(status: Status, context: Context, clock: Clock) -> None:
         say(f"  TROUBLE     {text}")
 
 
+def _since_words(holder: dict[str, Any], context: Context) -> str:
+    """`, since 2026-11-21 02:30:00`; nothing when the holder did not say, or something else."""
+    try:
+        return f", since {time_words(datetime.fromisoformat(holder['since']), context.zone)}"
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def _say_run(status: Status, run: dict[str, Any] | None, context: Context) -> None:
+    if status.running is not None:
+        since = _since_words(status.running, context)
+        say(f"  running     {status.running.get('doing', 'an operation')}{since}{_run_words(run)}")
+    elif run is not None:
+        say(f"  waiting     {run['phase']}")
+
+
+def _run_words(run: dict[str, Any] | None) -> str:
+    if run is None or run["seconds"] is None:
+        return ""
+    progress = Progress(run["phase"], run["done"], run["total"])
+    return f" ({describe_progress(progress, run['seconds'])})"
+
+
 def _status_row(status: Status, now: datetime) -> dict[str, Any]:
     good = status.last_good
     return {
@@ -167,6 +232,7 @@ def _status_row(status: Status, now: datetime) -> dict[str, Any]:
             "ended": utc_text(good.facts.ended),
             "age_seconds": round((now - good.facts.ended).total_seconds()),
         },
+        "paused_until": None if status.paused_until is None else utc_text(status.paused_until),
         "next": None if status.next_slot is None else utc_text(status.next_slot),
         "plan": status.plan,
         "sets": status.sets,

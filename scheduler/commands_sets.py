@@ -1,4 +1,4 @@
-"""Commands about sets: make one now, list, show, verify, restore."""
+"""Commands about sets: list, show, verify, restore."""
 
 import os
 import signal
@@ -7,21 +7,17 @@ from typing import Any
 
 import click
 
-from engine.backup import Request, run_backup
 from engine.errors import Exit
 from engine.history import utc_text
 from engine.manifest import Manifest, iterate_members, read_manifest
 from engine.operations import restore_recorded, verify_recorded
-from engine.report import partial_reason
 from engine.restore import default_target
-from engine.results import Outcome
 from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from engine.verify import Verdict
 from scheduler.context import Context, choose_set, context_of
 from scheduler.screen import (
-    duration_words,
     progress_shown,
     say,
     say_json,
@@ -32,11 +28,11 @@ from scheduler.screen import (
 )
 from settings.layout import DatabaseLayout
 
-_DATABASE = click.argument("database", type=click.Path(path_type=Path))
-_DATA_FILE = click.option(
+DATABASE = click.argument("database", type=click.Path(path_type=Path))
+DATA_FILE = click.option(
     "--data-file", type=click.Path(path_type=Path), help="The data file, when there are several."
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _SET = click.option("--set", "number", type=int, help="The set's number; the newest by default.")
 
 
@@ -49,81 +45,10 @@ def stop_on_signals() -> StopRequest:
     return stop
 
 
-@click.command()
-@_DATABASE
-@_DATA_FILE
-@click.option(
-    "--accept-destination",
-    is_flag=True,
-    help="The backup folder is right, though it lies on another file system than the last time.",
-)
-@_JSON
-@click.pass_context
-def backup(
-    ctx: click.Context,
-    database: Path,
-    data_file: Path | None,
-    *,
-    accept_destination: bool,
-    as_json: bool,
-) -> int:
-    """Make a set of DATABASE now, whatever the schedule says.
-
-    Ctrl-C is 4D's Stop button: nothing half-made remains.
-    """
-    context = context_of(ctx)
-    layout = context.layout(database, data_file)
-    request = Request(
-        layout,
-        context.service.path_map,
-        context.zone,
-        None,
-        accept_destination=accept_destination,
-    )
-    with progress_shown(context.clock, quiet=as_json) as report:
-        outcome = run_backup(request, Surroundings(context.clock, stop_on_signals(), report))
-    facts = outcome.facts
-    assert facts is not None  # noqa: S101 - only scheduled backups are postponed
-    if as_json:
-        say_json({**_set_row(StoredSet(Path(str(outcome.folder)), facts)), **_outcome_row(outcome)})
-    else:
-        _say_outcome(outcome)
-    return Exit.DONE if facts.complete else Exit.PARTIAL
-
-
-def _outcome_row(outcome: Outcome) -> dict[str, Any]:
-    return {"removed": list(outcome.removed), "warnings": list(outcome.warnings)}
-
-
-def _say_outcome(outcome: Outcome) -> None:
-    facts = outcome.facts
-    assert facts is not None  # noqa: S101 - see `backup`
-    kind = "complete" if facts.complete else "PARTIAL"
-    checked = "read back from the disk and equal" if facts.checked else "not checked"
-    took = duration_words(facts.ended - facts.started)
-    say(f"set {facts.number} is {kind}: {outcome.folder}")
-    say(
-        f"{facts.members} files and folders, {size_words(facts.content_bytes)} in "
-        f"{size_words(facts.archive_bytes)}, {took}, {checked}"
-    )
-    if not facts.complete:
-        _, why, hint = partial_reason(facts)
-        warn(why)
-        for path in facts.missing:
-            warn(f"  not found: {path}")
-        warn(f"what to do: {hint}")
-    for path, why in facts.skipped:
-        warn(f"  not saved: {path}: {why}")
-    for name in outcome.removed:
-        say(f"removed by rotation: {name}")
-    for text in outcome.warnings:
-        warn(f"warning: {text}")
-
-
 @click.command("list")
-@_DATABASE
-@_DATA_FILE
-@_JSON
+@DATABASE
+@DATA_FILE
+@JSON
 @click.pass_context
 def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
     """List the sets of DATABASE, newest last."""
@@ -131,7 +56,7 @@ def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_
     inventory = context.inventory(context.layout(database, data_file))
     code = Exit.DAMAGED if inventory.unreadable and not inventory.sets else Exit.DONE
     if as_json:
-        say_json([_set_row(stored) for stored in inventory.sets])
+        say_json([set_row(stored) for stored in inventory.sets])
         return code
     rows: list[tuple[str, ...]] = [
         ("set", "started", "kind", "files", "content", "archive", "folder")
@@ -156,7 +81,8 @@ def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_
     return code
 
 
-def _set_row(stored: StoredSet) -> dict[str, Any]:
+def set_row(stored: StoredSet) -> dict[str, Any]:
+    """What `--json` says of a set."""
     facts = stored.facts
     return {
         "number": facts.number,
@@ -189,8 +115,8 @@ def _chosen(
 @click.command()
 @click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
 @_SET
-@_DATA_FILE
-@_JSON
+@DATA_FILE
+@JSON
 @click.pass_context
 def show(
     ctx: click.Context, target: Path, number: int | None, data_file: Path | None, *, as_json: bool
@@ -210,7 +136,7 @@ def show(
             }
             for member in iterate_members(folder)
         ]
-        say_json({**_set_row(StoredSet(folder, manifest.facts)), "contents": members})
+        say_json({**set_row(StoredSet(folder, manifest.facts)), "contents": members})
         return Exit.DONE
     _say_set(manifest, context)
     return Exit.DONE
@@ -243,8 +169,8 @@ def _say_set(manifest: Manifest, context: Context) -> None:
 @click.command()
 @click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
 @_SET
-@_DATA_FILE
-@_JSON
+@DATA_FILE
+@JSON
 @click.pass_context
 def verify(
     ctx: click.Context, target: Path, number: int | None, data_file: Path | None, *, as_json: bool
@@ -321,14 +247,14 @@ def _restore_place(folder: Path, layout: DatabaseLayout | None, to: Path | None)
 @click.command()
 @click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
 @_SET
-@_DATA_FILE
+@DATA_FILE
 @click.option(
     "--to",
     "to",
     type=click.Path(path_type=Path),
     help="The folder to make; by default beside the set, named like it with ' restored'.",
 )
-@_JSON
+@JSON
 @click.pass_context
 def restore(
     ctx: click.Context,

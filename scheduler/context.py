@@ -1,6 +1,6 @@
 """What every command needs to know of this machine, and how it finds the database it was asked about."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from engine.lock import DATABASE_LOCK, read_memory
 from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import Inventory, StoredSet, take_inventory
 from scheduler.environment import Environment, find_host_zone, read_environment
+from scheduler.instance import SERVICE_LOCK, instance_folder
 from settings.errors import SettingsNotFoundError
 from settings.layout import DatabaseLayout
 from settings.locate import locate_database
@@ -29,10 +30,23 @@ class Context:
     zone: ZoneInfo
     clock: Clock
 
-    def layout(self, database: Path, data_file: Path | None) -> DatabaseLayout:
+    def at_home_of(self, package: Path) -> "Context":
+        """The context of the service that serves this package alone, where there is one (`backup4d@.service`)."""
+        folder = instance_folder(self.environment.state_folder, package)
+        try:
+            (folder / SERVICE_LOCK).lstat()
+        except OSError:
+            return self
+        runtime = instance_folder(self.environment.runtime_folder, package)
+        environment = replace(self.environment, state_folder=folder, runtime_folder=runtime)
+        return replace(self, environment=environment)
+
+    def layout(
+        self, database: Path, data_file: Path | None, *, needs_settings: bool = True
+    ) -> DatabaseLayout:
         """Find a database; the service file may name its data file. Raises SettingsError."""
         known = data_file or self._known_data_file(database.absolute())
-        return locate_database(database, known)
+        return locate_database(database, known, needs_settings=needs_settings)
 
     def _known_data_file(self, package: Path) -> Path | None:
         return next((entry.data_file for entry in self._entries(package)), None)

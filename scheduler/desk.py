@@ -1,8 +1,9 @@
 """Answers what people ask a running service: status, stop, backup, reload, pause, resume."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from scheduler.outcomes import ending_to_json
 from scheduler.runs import Job, Runs
 from scheduler.served import Served
 
+_log = logging.getLogger(__name__)
+
 
 class _RefusedError(Exception):
     """The request cannot be met; the row says why."""
@@ -28,7 +31,7 @@ class _RefusedError(Exception):
 class Desk:
     """Works in the service's own thread; `look` makes the service look at everything again."""
 
-    def __init__(self, runs: Runs, clock: Clock, look: Callable[[], str]) -> None:
+    def __init__(self, runs: Runs, clock: Clock, look: Callable[[], list[str]]) -> None:
         self._runs = runs
         self._clock = clock
         self._look = look
@@ -37,22 +40,30 @@ class Desk:
         self.problem: str | None = None
 
     def serve(self, asked: Asked) -> None:
-        """Answer one request; a mistake in it harms nobody."""
+        """Answer one request; a mistake in it harms nobody, and what nobody waits for any more is not done."""
+        if asked.is_gone:
+            return
         try:
             asked.answer(self._answer(asked))
         except _RefusedError as refused:
             asked.answer(refused.row)
         except (KeyError, TypeError, ValueError) as error:
             asked.answer(_RefusedError(f"the request was not understood: {error}").row)
+        except Exception as error:  # noqa: BLE001 - the boundary of one request: the service goes on
+            _log.exception("this is a mistake in backup4d, please report it with these lines")
+            why = f"this is a mistake in backup4d, please report it: {error!r}"
+            asked.answer(_RefusedError(why).row)
 
     def _answer(self, asked: Asked) -> dict[str, Any]:
         match asked.row["ask"]:
             case "status":
                 return {"last": True, **self._status()}
             case "reload":
-                return {"last": True, "text": self._look()}
+                problems = self._look()
+                text = "\n".join([f"{len(self.databases)} database(s) served", *problems])
+                return {"last": True, "text": text, "problems": problems}
             case "stop":
-                return self._stop(self._database(asked.row), asked.who)
+                return self._stop(asked)
             case "backup":
                 return self._backup(asked)
             case "pause":
@@ -63,7 +74,7 @@ class Desk:
                 raise _RefusedError(f"this service does not know the request {other!r}")
 
     def _database(self, row: dict[str, Any]) -> Served:
-        package, data_file = Path(row["package"]), Path(row["data_file"])
+        package, data_file = _full_path(row["package"]), _full_path(row["data_file"])
         for database in self.databases:
             named = database.entry.data_file
             if _is_same(database.entry.package, package) and named in (None, data_file):
@@ -93,12 +104,14 @@ class Desk:
             "run": None if job is None else _job_row(job),
         }
 
-    def _stop(self, database: Served, who: str) -> dict[str, Any]:
-        job = self._runs.of(database)
+    def _stop(self, asked: Asked) -> dict[str, Any]:
+        job = self._runs.of(self._database(asked.row))
         if job is None:
             return {"last": True, "running": False}
-        self._runs.stop(job, who)
-        return {"last": True, "running": True, "text": f"the backup of {database.name} is stopped"}
+        asked.answer({"running": True, "waited": job.child is None})
+        _follow(asked, job)
+        self._runs.stop(job, asked.who)
+        return _news(job)
 
     def _backup(self, asked: Asked) -> dict[str, Any]:
         database = self._database(asked.row)
@@ -107,6 +120,7 @@ class Desk:
         if database.known is None or database.problem is not None:
             raise _RefusedError(
                 database.problem or f"nothing is known of {database.name}",
+                hint=f"run: backup4d settings check '{database.name}'",
                 code=Code.BACKUP_FAILED,
                 exit_code=Exit.REFUSED,
             )
@@ -121,33 +135,54 @@ class Desk:
         job.accept_destination = bool(asked.row.get("accept_destination"))
         database.begin_manual(now)
         self._runs.add(job)
-        asked.follow = lambda: _news(job)
+        _follow(asked, job)
         self._runs.start_waiting()
         return {"accepted": True}
 
     def _pause(self, asked: Asked) -> dict[str, Any]:
         database = self._known(asked.row)
         now = self._clock.now()
-        until = datetime.fromisoformat(asked.row["until"])
+        until = datetime.fromisoformat(
+            asked.row["until"]
+        )  # compared below: TypeError without a zone
         if not now < until <= now + LONGEST_PAUSE:
             raise _RefusedError(
                 f"a pause ends in the future, and after {LONGEST_PAUSE.days} days at most",
                 exit_code=Exit.USAGE,
             )
-        database.pause(until, asked.who, now)
-        return {"last": True}
+        was_paused = _is_paused(database)
+        database.pause(until.astimezone(UTC), asked.who, now)
+        return {"last": True, "was_paused": was_paused}
 
     def _resume(self, database: Served, who: str) -> dict[str, Any]:
-        is_paused = database.known is not None and database.known.paused_until is not None
-        if is_paused:
+        was_paused = _is_paused(database)
+        if was_paused:
             database.pause(None, who, self._clock.now())
-        return {"last": True, "was_paused": is_paused}
+        return {"last": True, "was_paused": was_paused}
 
     def _known(self, row: dict[str, Any]) -> Served:
         database = self._database(row)
         if database.known is None:
             raise _RefusedError(database.problem or f"nothing is known of {database.name} yet")
         return database
+
+
+def _is_paused(database: Served) -> bool:
+    return database.known is not None and database.known.paused_until is not None
+
+
+def _full_path(text: str) -> Path:
+    """A path as we see it, too. Raises TypeError, ValueError."""
+    path = Path(text)
+    if not path.is_absolute() or "\0" in text:
+        raise ValueError(f"a full path is needed, not {text!r}")
+    return path
+
+
+def _follow(asked: Asked, job: Job) -> None:
+    """Who asked is told how the run is doing, and at once when it ended."""
+    job.watchers.append(lambda: asked.answer(_news(job)))
+    asked.follow = lambda: _news(job)
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -5,11 +5,12 @@ Decides nothing about slots; every run ends with `Served.finished` or, when the 
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from engine.errors import Code, Exit
 from engine.host import Clock
+from engine.lock import DATABASE_LOCK, has_traces
 from engine.progress import Progress
 from scheduler.child import Child
 from scheduler.outcomes import Ending, Failed, Postponed, Published
@@ -26,7 +27,8 @@ STOP_SECONDS = 60
 class Job:
     """One run asked for: `scheduled` is its slot, None when a person asked.
 
-    `ending` is None until it ended; `child` and `device` are None until it began.
+    `ending` is None until it ended; `child` and `device` are None until it began. `stopped_by` is who pressed
+    4D's Stop button, None when nobody did. `watchers` are called when it ended.
     """
 
     database: Served
@@ -37,6 +39,14 @@ class Job:
     device: int | None = None
     ending: Ending | None = None
     is_overlong: bool = False
+    stopped_by: str | None = None
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+
+    def end(self, ending: Ending) -> None:
+        """It ended, and how."""
+        self.ending = ending
+        for watcher in self.watchers:
+            watcher()
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -95,15 +105,17 @@ class Runs:
     def finish(self, job: Job, ending: Ending, *, journaled: bool = True) -> None:
         """A run ended: told to its database and to the log."""
         self._jobs.remove(job)
-        if job.child is not None and job.child.verdict is not None and isinstance(ending, Failed):
-            ending = Failed(Code.BACKUP_FAILED, Exit.FAILED, job.child.verdict, ending.hint)
-        job.ending = ending
+        journaled = journaled and not _died_untold(job)
+        if isinstance(ending, Failed):
+            ending = _as_meant(job, ending)
         job.database.finished(ending, self._clock.now(), journaled=journaled)
         _log_ending(job.database.name, ending)
+        job.end(ending)
 
     def stop(self, job: Job, who: str) -> None:
         """4D's Stop button: the slot is not tried again."""
         _log.warning("%s: the backup is stopped by %s", job.database.name, who)
+        job.stopped_by = job.stopped_by or who
         if job.child is not None:
             job.child.stop_for_user()
             return
@@ -148,8 +160,11 @@ class Runs:
                 job.child.stop()
 
     def ended_while_stopping(self, job: Job, ending: Ending) -> None:
-        """A run that could still finish is done; one that was stopped is made after the next start."""
-        if isinstance(ending, Published | Postponed):
+        """A run that could still finish is done; one that was stopped is made after the next start.
+
+        Not one that a person had stopped before.
+        """
+        if isinstance(ending, Published | Postponed) or job.stopped_by is not None:
             self.finish(job, ending)
         else:
             self.owe(job)
@@ -166,6 +181,28 @@ class Runs:
         """It is not made now."""
         self._jobs.remove(job)
         job.database.owe()
+        job.end(Failed(Code.STOPPED, Exit.STOPPED, "stopped, because the service stops", ""))
+
+
+def _as_meant(job: Job, ending: Failed) -> Failed:
+    """A run that a person stopped, or that was given up, may still have died or failed in another way."""
+    if job.stopped_by is not None and ending.code != Code.STOPPED:
+        text = f"stopped by {job.stopped_by}; {ending.text}"
+        return Failed(Code.STOPPED, Exit.STOPPED, text, ending.hint)
+    if job.stopped_by is None and job.child is not None and job.child.verdict is not None:
+        return Failed(Code.BACKUP_FAILED, Exit.FAILED, job.child.verdict, ending.hint)
+    return ending
+
+
+def _died_untold(job: Job) -> bool:
+    """It died before it had written down what it does, so the next run finds nothing to journal."""
+    layout = job.database.layout
+    if job.child is None or not job.child.is_dead_silent or layout is None:
+        return False
+    try:
+        return not has_traces(layout.package / "Logs" / DATABASE_LOCK)
+    except OSError:
+        return True
 
 
 def _log_ending(name: str, ending: Ending) -> None:
@@ -176,8 +213,11 @@ def _log_ending(name: str, ending: Ending) -> None:
             _log.warning("%s: set %d published, %s", name, number, text)
         case Postponed(text):
             _log.info("%s: backup postponed: %s", name, text)
+        case Failed(code=Code.STOPPED, text=text):
+            _log.warning("%s: backup stopped (1406): %s", name, text)
         case Failed(code=code, text=text, hint=hint):
-            _log.error("%s: backup failed (%d): %s; %s", name, code, text, hint)
+            words = f"{text}; {hint}" if hint else text
+            _log.error("%s: backup failed (%d): %s", name, code, words)
     if isinstance(ending, Published):
         for warning in ending.warnings:
             _log.warning("%s: %s", name, warning)

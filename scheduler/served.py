@@ -27,6 +27,7 @@ from scheduler.after import (
     after_success,
 )
 from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, decide
+from scheduler.instance import SERVICE_LOCK, instance_folder, instance_unit
 from scheduler.known import Failure, Halt, Known, Manual, Owed, Serving, watch
 from scheduler.outcomes import Ending, Failed, Postponed, Published
 from scheduler.settings_source import InForce, SettingsSource, last_good_file
@@ -101,6 +102,8 @@ class Served:
 
     def refresh(self, now: datetime) -> None:
         """Take up edited settings, and backups that others made; a broken edit keeps the last good settings."""
+        if self._is_served_elsewhere():
+            return
         found = self._source.look()
         if isinstance(found, str):
             self._refuse(found, now, kept=False)
@@ -112,6 +115,21 @@ class Served:
         else:
             self._refuse(found.problem, now, kept=True)
         self._notice_others(found.layout, now)
+
+    def _is_served_elsewhere(self) -> bool:
+        """Its own instance of backup4d@.service has it; when that ends, the sets say what it has served."""
+        folder = instance_folder(self._host.state_folder, self.entry.package)
+        try:
+            holder = current_holder(folder / SERVICE_LOCK)
+        except OSError:
+            return False
+        if holder is None:
+            return False
+        if not self._is_running_here:
+            self._state = None
+        unit = instance_unit(self.entry.package)
+        self.problem = f"{unit} serves it (process {holder.get('pid', '?')}); stop one of the two"
+        return True
 
     def _refuse(self, why: str, now: datetime, *, kept: bool) -> None:
         """Say it once for each broken edit."""

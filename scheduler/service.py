@@ -199,13 +199,13 @@ class Service:
         self._decisions.pop(database, None)
         self._told.pop(database, None)
 
-    def _reload(self) -> str:
-        """Look at everything because a person asked; what there is to say about it."""
+    def _reload(self) -> list[str]:
+        """Look at everything because a person asked; what cannot be used."""
         self._look_at_all(self._clock.now())
         problems = [f"{d.name}: {d.problem}" for d in self._databases if d.problem is not None]
         if self._source.problem is not None:
             problems.insert(0, self._source.problem)
-        return "\n".join([f"{len(self._databases)} database(s) served", *problems])
+        return problems
 
     # --- the end
 

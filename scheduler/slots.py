@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise, takewhile
+from operator import attrgetter
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
@@ -154,7 +155,7 @@ def _active_days(
 ) -> Iterator[date]:
     """The days from `first` on that cron matches and that lie in every N-th unit counted from `anchor`."""
     # naive on purpose: fed aware times croniter takes the repeated hour twice and its own view of gaps
-    cron = croniter(expression, _just_before(first), ret_type=datetime)
+    cron = croniter(expression, _just_before(first))
     while True:
         try:
             day: date = cron.get_next(datetime).date()
@@ -203,18 +204,17 @@ def _walk_hourly(rule: Hourly, first: date, zone: ZoneInfo) -> Iterator[Slot]:
         grid = _grid_slots(rule, day, zone)
         yield from (slot for slot in waiting if slot.at < grid[0].at)
         waiting = [slot for slot in waiting if slot.at >= grid[0].at] + grid
-        waiting.sort(key=lambda slot: slot.at)
+        waiting.sort(key=attrgetter("at"))
         day += timedelta(days=1)
 
 
 def _grid_slots(rule: Hourly, day: date, zone: ZoneInfo) -> list[Slot]:
     """The slots of one local day's grid, by wall time; Every = 1 takes a repeated hour both times."""
     start = datetime.combine(day, rule.starting_at)
-    walls = [start + timedelta(hours=hours) for hours in range(0, 24, rule.every)]
-    slots = [_resolve(wall, zone) for wall in walls]
+    walls = (start + timedelta(hours=hours) for hours in range(0, 24, rule.every))
     if rule.every == 1:
-        slots += [slot for wall in walls for slot in _resolve_second(wall, zone)]
-    return slots
+        return [slot for wall in walls for slot in _showings(wall, zone)]
+    return [_resolve(wall, zone) for wall in walls]
 
 
 def _missed_hourly(
@@ -250,27 +250,28 @@ def _grid_starts(rule: Hourly, since: datetime, now: datetime, zone: ZoneInfo) -
 
 def _resolve(wall: datetime, zone: ZoneInfo) -> Slot:
     """In a gap: the first instant after it. Shown twice: the first time."""
+    return _showings(wall, zone)[0]
+
+
+def _showings(wall: datetime, zone: ZoneInfo) -> list[Slot]:
+    """The slots of every time a clock shows `wall`; in a gap: the first instant after it."""
     occurrence = find_occurrence(wall, zone)
     match occurrence:
         case Once(at):
-            return Slot(at, wall, None)
-        case Twice(first, _):
-            return Slot(first, wall, f"{_words(wall, zone, 'occurs twice')}; first occurrence")
+            return [Slot(at, wall, None)]
+        case Twice(first, second):
+            why = _words(wall, zone, "occurs twice")
+            return [
+                Slot(first, wall, f"{why}; first occurrence"),
+                Slot(second, wall, f"{why}; second occurrence"),
+            ]
         case Skipped(gap_end):
             why = _words(wall, zone, "does not exist")
             shown = wall_at(gap_end, zone)
             served = f"{shown:%H:%M}" if shown.date() == wall.date() else f"{shown:%Y-%m-%d %H:%M}"
-            return Slot(
-                gap_end, wall, f"{why}; served at {served}, the first instant after the gap"
-            )
+            why = f"{why}; served at {served}, the first instant after the gap"
+            return [Slot(gap_end, wall, why)]
     assert_never(occurrence)
-
-
-def _resolve_second(wall: datetime, zone: ZoneInfo) -> Iterator[Slot]:
-    occurrence = find_occurrence(wall, zone)
-    if isinstance(occurrence, Twice):
-        why = f"{_words(wall, zone, 'occurs twice')}; second occurrence"
-        yield Slot(occurrence.second, wall, why)
 
 
 def _words(wall: datetime, zone: ZoneInfo, verb: str) -> str:

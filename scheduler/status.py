@@ -1,6 +1,6 @@
 """How a database does, from what lies on the disk: works with and without a running service."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -15,15 +15,17 @@ from scheduler.after import after_restart, after_settings_change
 from scheduler.context import Context, look_for_sets
 from scheduler.decide import Halted, decide
 from scheduler.environment import Environment
+from scheduler.instance import SERVICE_LOCK
 from scheduler.known import Known, watch
+from scheduler.settings_source import load_last_good
 from scheduler.slots import Slot, missed_slots, slots_after
 from scheduler.state import State, StateError, load_state, state_file
 from settings.errors import SettingsError
 from settings.layout import DatabaseLayout
 from settings.model import Never, Settings
 from settings.reader import load_settings
+from settings.service_model import ServedDatabase
 
-SERVICE_LOCK = "service.lock"
 # a slot this long ago without a good set is worth a word, even if a run is on its way
 _LATE = timedelta(minutes=15)
 
@@ -41,7 +43,7 @@ class LastOperation:
 class Status:
     """Everything `backup4d status` shows of one database.
 
-    `last_good` is the newest complete set; `plan` what happens next, in words; `trouble` sentences that
+    `last_good` is the newest complete set; `paused_until` is None without a pause; `plan` what happens next, in words; `trouble` sentences that
     call for a person, empty when all is well.
     """
 
@@ -51,6 +53,7 @@ class Status:
     last_good: StoredSet | None
     sets: int
     next_slot: datetime | None
+    paused_until: datetime | None
     plan: str
     destination: str
     free: int | None
@@ -81,13 +84,13 @@ def service_state(environment: Environment) -> tuple[ServiceState, dict[str, Any
 def database_status(context: Context, package: Path, data_file: Path | None) -> Status:
     """Gather the status of one database; what cannot be read becomes trouble, not an error."""
     now = context.clock.now()
-    layout: DatabaseLayout | None = None
-    try:
-        layout = context.layout(package, data_file)
-        settings = load_settings(layout.settings_file).settings
-    except (SettingsError, OSError) as error:
-        return _status_without_settings(context, package, layout, str(error))
     trouble: list[str] = []
+    found = _settings(context, package, data_file, trouble)
+    if found is None:
+        plan = "nothing is scheduled while the settings cannot be read"
+        return Status(str(package), None, None, None, 0, None, None, plan, "", None, tuple(trouble))
+    layout, settings = found
+    context = context.at_home_of(layout.package)
     sets, destination, free = _sets(context, layout, settings, trouble)
     state = _state(context.environment, layout, trouble)
     service, _ = service_state(context.environment)
@@ -109,6 +112,7 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
         last_good=complete[-1] if complete else None,
         sets=len(sets),
         next_slot=next_slot,
+        paused_until=known.paused_until,
         plan=plan,
         destination=str(destination or settings.destination.raw),
         free=free,
@@ -116,18 +120,22 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
     )
 
 
-def _status_without_settings(
-    context: Context, package: Path, layout: DatabaseLayout | None, why: str
-) -> Status:
-    """What is still known under a broken edit: a running service keeps the last good settings."""
-    trouble = [why]
-    state = None if layout is None else _state(context.environment, layout, trouble)
-    plan = "nothing is scheduled while the settings cannot be read"
-    if state is not None and service_state(context.environment)[0] is ServiceState.RUNNING:
-        reason = decide(state.known, context.clock.now()).reason
-        plan = f"{reason}; by the last good settings, until the service restarts"
-    last = None if layout is None else _last(state, layout, None, ())
-    return Status(str(package), None, last, None, 0, None, plan, "", None, tuple(trouble))
+def _settings(
+    context: Context, package: Path, data_file: Path | None, trouble: list[str]
+) -> tuple[DatabaseLayout, Settings] | None:
+    """The settings; while they cannot be used, the last good ones, as the service has them."""
+    try:
+        layout = context.layout(package, data_file)
+        return layout, load_settings(layout.settings_file).settings
+    except (SettingsError, OSError) as error:
+        folder = context.at_home_of(package.absolute()).environment.state_folder
+        found = load_last_good(ServedDatabase(package, data_file), folder)
+        if found is None:
+            trouble.append(str(error))
+            return None
+        trouble.append(f"{error}; the last good settings stay in force")
+        layout, reading = found
+        return layout, reading.settings
 
 
 def _neglect(
@@ -155,12 +163,19 @@ def coming_slots(
 ) -> list[Slot]:
     """The next slots as the service would serve them."""
     now = context.clock.now()
-    state = _state(context.environment, layout, [])
-    service, _ = service_state(context.environment)
-    known = _known(context, settings, state, service, now)
+    known, _ = known_now(context, settings, layout, [])
     after = max(known.answered_until, now)
     slots = slots_after(known.schedule, after, known.anchor, known.zone)
     return [slot for slot, _ in zip(slots, range(count), strict=False)]
+
+
+def known_now(
+    context: Context, settings: Settings, layout: DatabaseLayout, trouble: list[str]
+) -> tuple[Known, State | None]:
+    """What the service knows, or would know if it started now; and the state it has that from, None without one."""
+    state = _state(context.environment, layout, trouble)
+    service, _ = service_state(context.environment)
+    return _known(context, settings, state, service, context.clock.now()), state
 
 
 def _sets(
@@ -215,8 +230,9 @@ def _known(
 
 def _plan(known: Known, now: datetime, trouble: list[str]) -> tuple[str, datetime | None]:
     decision = decide(known, now)
-    if isinstance(decision, Halted):
-        trouble.append(decision.reason)
+    unpaused = decide(replace(known, paused_until=None), now)
+    if isinstance(unpaused, Halted):
+        trouble.append(unpaused.reason)
     coming = next(
         slots_after(known.schedule, max(known.answered_until, now), known.anchor, known.zone), None
     )

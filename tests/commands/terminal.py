@@ -12,7 +12,7 @@ import pytest
 
 from engine.lock import holding
 from scheduler.cli import main
-from scheduler.status import SERVICE_LOCK
+from scheduler.instance import SERVICE_LOCK
 from tests.engine.stories import App, make_app
 
 DAILY = {"Scheduler/Frequency": "Daily", "Scheduler/Daily/Hour": "02:30:00"}

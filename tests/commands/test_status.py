@@ -63,7 +63,7 @@ def test_a_running_service_is_named(terminal: Terminal, app: App) -> None:
     with terminal.service_running():
         printed = terminal.types("status", app.package)
 
-    assert f"running, process {os.getpid()}, since 2026-01-10T12:00:00" in printed.out
+    assert f"running, process {os.getpid()}, since 2026-01-10 12:00:00" in printed.out
 
 
 def test_without_any_set_a_person_is_needed(terminal: Terminal, app: App) -> None:
@@ -115,7 +115,7 @@ def test_a_running_backup_is_told(terminal: Terminal, app: App) -> None:
     with holding(lock, "a backup", "2026-01-10T12:00:00+00:00"):
         printed = terminal.types("status", app.package)
 
-    assert "running     a backup since 2026-01-10" in printed.out
+    assert "running     a backup, since 2026-01-10" in printed.out
 
 
 def test_refused_settings_are_trouble_and_what_is_known_is_still_told(
@@ -130,7 +130,7 @@ def test_refused_settings_are_trouble_and_what_is_known_is_still_told(
     assert printed.code == 1
     assert f"TROUBLE     {file}" in printed.out
     assert "error 1407" in printed.out
-    assert "there is nothing to restore" not in printed.out
+    assert "the last good settings stay in force" in printed.out
 
 
 def test_the_databases_of_the_service_file_are_told_one_by_one(

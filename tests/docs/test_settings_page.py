@@ -1,12 +1,13 @@
 """docs/settings.md and the shipped service file: every key is told, every example parses."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from settings.keys import KEYS, WEEKDAYS
 from settings.service_file import parse_service_file
-from settings.service_model import ServedDatabase
+from settings.service_model import Hook, Hooks, Limits, ServedDatabase
 from tests.docs.pages import HOUSE, blocks, page
 
 PAGE = "settings.md"
@@ -26,10 +27,37 @@ def test_the_example_of_a_service_file_is_read_whole() -> None:
 
     assert read.zone == "Europe/Paris"
     assert read.databases == (
-        ServedDatabase(Path("/srv/4d/Invoices"), None),
-        ServedDatabase(Path("/srv/4d/Stock"), Path("/data/stock/stock.4DD")),
+        ServedDatabase(Path("/srv/4d/Invoices"), None, read.hooks),
+        ServedDatabase(Path("/srv/4d/Stock"), Path("/data/stock/stock.4DD"), read.hooks),
     )
     assert len(read.path_map.entries) == 3
+    assert read.hooks.shutdown is not None
+    assert read.limits == Limits(runs_per_device=2, hung_after=timedelta(hours=1))
+
+
+@pytest.mark.parametrize("key", ["Startup", "Guard", "Shutdown"])
+def test_every_hook_is_on_the_page(key: str) -> None:
+    assert f"`Hooks/{key}`" in page(PAGE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Hooks/Startup/TimeLimit", Hook(Path("/x")).time_limit),
+        ("Limits/RunsPerDevice", Limits().runs_per_device),
+        ("Limits/HungAfter", Limits().hung_after),
+        ("Limits/OverlongAfter", Limits().overlong_after),
+    ],
+)
+def test_the_defaults_on_the_page_are_true(key: str, value: timedelta | int) -> None:
+    row = next(line for line in page(PAGE).splitlines() if line.startswith(f"| `{key}` |"))
+    told = row.rstrip(" |").rpartition("| ")[2]
+
+    if isinstance(value, timedelta):
+        hours, minutes, seconds = (int(part) for part in told.split(":"))
+        assert timedelta(hours=hours, minutes=minutes, seconds=seconds) == value
+    else:
+        assert int(told) == value
 
 
 def test_the_shipped_service_file_is_read_and_serves_nothing_yet() -> None:
@@ -38,6 +66,7 @@ def test_the_shipped_service_file_is_read_and_serves_nothing_yet() -> None:
     read = parse_service_file(file.read_bytes(), file)
 
     assert (read.databases, read.zone, read.path_map.entries) == ((), None, ())
+    assert (read.hooks, read.limits) == (Hooks(), Limits())
 
 
 def test_the_shipped_service_file_is_read_with_its_examples_switched_on() -> None:
@@ -52,3 +81,7 @@ def test_the_shipped_service_file_is_read_with_its_examples_switched_on() -> Non
 
     assert (len(read.databases), read.zone) == (2, "Europe/Paris")
     assert len(read.path_map.entries) == 2
+    assert read.hooks.startup
+    assert read.hooks.guard
+    assert read.hooks.shutdown
+    assert read.limits == Limits()

@@ -1,4 +1,4 @@
-"""The shipped unit fits the program: its time limits are longer than the program's own, and systemd takes it."""
+"""The shipped units fit the program: time limits longer than the program's own, little left open, equal but in four lines."""
 
 import configparser
 import shutil
@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.service import STOP_SECONDS
+from scheduler.install import Account, drop_in_text, unit_text
+from scheduler.runs import STOP_SECONDS
 from scheduler.timer import HEARTBEAT
-from tests.docs.pages import HOUSE, blocks
+from tests.docs.pages import HOUSE
 
 UNIT = HOUSE / "systemd" / "backup4d.service"
+TEMPLATE = HOUSE / "systemd" / "backup4d@.service"
+INSTANCES = {UNIT: "backup4d.service", TEMPLATE: "backup4d@srv-4d-Stock.service"}
 
 
 def unit() -> configparser.ConfigParser:
@@ -52,15 +55,43 @@ def test_a_killed_run_does_not_end_the_service() -> None:
     assert unit()["Service"]["OOMPolicy"] == "continue"
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """The unit with the page's drop-in and a program that is on this machine."""
-    file = tmp_path / "backup4d.service"
-    file.write_text(UNIT.read_text("utf-8").replace("/opt/backup4d/bin/backup4d", "/bin/true"))
-    drop_in = tmp_path / "backup4d.service.d"
+def settings_lines(file: Path) -> list[str]:
+    """What stands below the comments at the top."""
+    text = file.read_text("utf-8")
+    return text[text.index("[Unit]") :].splitlines()
+
+
+def test_the_template_differs_from_the_service_only_where_it_must() -> None:
+    pairs = zip(settings_lines(UNIT), settings_lines(TEMPLATE), strict=True)
+
+    different = [(one, other) for one, other in pairs if one != other]
+
+    assert different == [
+        (
+            "Description=Scheduled, verified backups of 4D applications",
+            "Description=Scheduled, verified backups of %f",
+        ),
+        (
+            "ExecStart=/opt/backup4d/bin/backup4d run",
+            # not from STATE_DIRECTORY: a colon in the path would end it
+            "ExecStart=/opt/backup4d/bin/backup4d --state-folder %S/backup4d/%i run %f",
+        ),
+        ("StateDirectory=backup4d", "StateDirectory=backup4d/%i"),
+        ("RuntimeDirectory=backup4d", "RuntimeDirectory=backup4d/%i"),
+    ]
+
+
+@pytest.fixture(params=INSTANCES, ids=lambda file: file.name)
+def installed(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A unit with the drop-in that install-service writes and a program that is on this machine."""
+    text = unit_text(request.param.read_text("utf-8"), Path("/bin/true"))
+    (tmp_path / request.param.name).write_text(text)
+    file = tmp_path / INSTANCES[request.param]
+    file.write_text(text)
+    drop_in = tmp_path / f"{file.name}.d"
     drop_in.mkdir()
-    text = blocks("commands.md", "ini")[0].replace("User=fourd", "User=daemon")
-    (drop_in / "local.conf").write_text(text)
+    folders = [Path("/srv/4d/Stock/Logs"), Path('/srv/backups/100% "new"')]
+    (drop_in / "local.conf").write_text(drop_in_text(Account("daemon", "daemon"), folders))
     return file
 
 
@@ -69,4 +100,4 @@ def test_systemd_finds_nothing_to_complain_about(installed: Path) -> None:
 
 
 def test_little_is_left_open(installed: Path) -> None:
-    systemd_analyze("security", "--offline=yes", "--threshold=15", "--no-pager", installed)
+    systemd_analyze("security", "--offline=yes", "--threshold=10", "--no-pager", installed)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.lock import DATABASE_LOCK, holding
+from scheduler.instance import SERVICE_LOCK, instance_folder
 from scheduler.known import Failure, Halt, Manual
 from scheduler.outcomes import Postponed, Published
 from scheduler.state import LastRun
@@ -342,3 +343,18 @@ def test_a_halt_is_journaled_when_it_begins(tmp_path: Path) -> None:
 
     (entry,) = story.entries("Scheduled backups halted")
     assert "Error reported : 1401" in entry
+
+
+def test_a_database_with_an_instance_of_its_own_is_left_to_it(tmp_path: Path) -> None:
+    story = watched(tmp_path)
+    home = instance_folder(story.state_folder, story.app.package)
+    home.mkdir()
+
+    with holding(home / SERVICE_LOCK, "the service"):
+        assert story.sees("11 02:30") == "nothing known"
+        assert story.served.problem is not None
+        assert "backup4d@" in story.served.problem
+        story.publishes("11 02:31", slot="11 02:30")
+
+    assert story.sees("11 02:40") == "wait 01-12 02:30"
+    assert story.served.problem is None

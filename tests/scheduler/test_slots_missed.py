@@ -1,4 +1,4 @@
-"""Counting missed slots, the ends of the calendar, and the trace of a real 4D."""
+"""Counting missed slots, and the ends of the calendar."""
 
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice, pairwise, takewhile
@@ -84,54 +84,6 @@ def test_ten_years_of_missed_hours_are_counted() -> None:
     assert found is not None
     assert found.count == (end - begin) / timedelta(hours=1)
     assert (found.first.at, found.last.at) == (begin + timedelta(hours=1), end)
-
-
-# --- the trace of a real 4D -----------------------------------------------------------------------
-
-# Weekly, Monday 08:00, California: (last success, or the moment 4D counted from; the label 4D wrote).
-# spec 2.6
-TRACE = [
-    ("2016-01-09 12:04", "2016-01-11 08:00", None),
-    ("2016-01-11 08:00", "2016-01-18 08:00", None),
-    ("2016-01-28 13:27", "2016-02-01 08:00", None),
-    ("2016-02-27 09:32", "2016-02-29 08:00", None),
-    # 4D's bug: UTC weekday (Sunday) with local date (Saturday): a Monday's backup on a Sunday
-    ("2016-03-05 18:50", "2016-03-07 08:00", "2016-03-06 08:00"),
-    ("2016-03-06 09:20", "2016-03-07 08:00", None),
-    ("2017-01-17 15:59", "2017-01-23 08:00", None),
-    # the same bug: the label flips at 16:00 local, midnight UTC
-    ("2017-01-17 16:00", "2017-01-23 08:00", "2017-01-22 08:00"),
-    ("2017-01-17 18:57", "2017-01-23 08:00", "2017-01-22 08:00"),
-]
-
-
-def label_of_4d(since: datetime) -> str:
-    """4D's own arithmetic: days to Monday by the UTC weekday, added to the local date."""
-    local = since.astimezone(ZoneInfo("America/Los_Angeles"))
-    days = (MON - since.weekday()) % 7 or 7
-    return f"{local.date() + timedelta(days=days)} 08:00"
-
-
-@pytest.mark.parametrize(("since", "expected", "by_4d"), TRACE)
-def test_the_trace_of_a_real_4d(since: str, expected: str, by_4d: str | None) -> None:
-    zone = "America/Los_Angeles"
-    begin = instant(since, zone)
-
-    slot = next_slot(Weekly(1, ((MON, time(8)),)), begin, NO_PHASE, ZoneInfo(zone))
-
-    assert slot is not None
-    assert f"{slot.wall:%Y-%m-%d %H:%M}" == expected
-    assert label_of_4d(begin) == (by_4d or expected)
-
-
-def test_the_catch_up_of_a_real_4d_is_labelled_with_the_first_of_two() -> None:
-    zone = "America/Los_Angeles"
-    served, launch = instant("2016-01-11 08:00", zone), instant("2016-01-28 13:27", zone)
-
-    found = missed_slots(Weekly(1, ((MON, time(8)),)), served, launch, NO_PHASE, ZoneInfo(zone))
-
-    assert found is not None
-    assert (found.first.wall, found.count) == (datetime.fromisoformat("2016-01-18 08:00"), 2)
 
 
 def test_hourly_slots_are_never_more_than_a_real_hour_apart() -> None:
