@@ -30,8 +30,7 @@ from settings.service_model import Hook
 _log = logging.getLogger(__name__)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MESSAGE_LENGTH = 2000
-_LOOK_SECONDS = 0.1
-_LOOKS_PER_REPORT = 10
+_LOOKS_PER_SECOND = 10
 # what the keeper may need beyond a time limit: twice its grace, its sweep, a slow start of Python
 MARGIN_SECONDS = 60.0
 _NOT_STARTED = (
@@ -169,6 +168,7 @@ class Running:
     def __init__(self, kind: str, hook: Hook, told: Told) -> None:
         self.name = f"{kind} hook {hook.program}" if kind != "guard" else f"guard {hook.program}"
         self.limit = hook.time_limit.total_seconds()
+        self._looks = 0
         self._phase = self.name.partition(" /")[0]
         description = describe(told, kind)
         order = {
@@ -199,18 +199,19 @@ class Running:
             self._process.stdin.close()
 
     def show(self, around: Surroundings) -> None:
-        """Let the watcher see that it is waited for."""
-        around.report(Progress(self._phase, 0, 0))
+        """Let the watcher see that it is waited for: it has a time limit of its own, and nothing hangs."""
+        around.report(Progress(self._phase, self._looks // _LOOKS_PER_SECOND, 0))
 
     def heard(self, seconds: float, around: Surroundings) -> str | Ended:
         """The next that it says, waited for; a stop ends it meanwhile. What says nothing is given up."""
-        for look in range(int(seconds / _LOOK_SECONDS) + 1):
-            if look % _LOOKS_PER_REPORT == _LOOKS_PER_REPORT - 1:
+        for _ in range(int(seconds * _LOOKS_PER_SECOND) + 1):
+            self._looks += 1
+            if self._looks % _LOOKS_PER_SECOND == 0:
                 self.show(around)
             if around.stop.event.is_set():
                 self.let_go()
             with suppress(queue.Empty):
-                return self._read(self._messages.get(timeout=_LOOK_SECONDS))
+                return self._read(self._messages.get(timeout=1 / _LOOKS_PER_SECOND))
         return self.give_up()
 
     def heard_already(self) -> str | Ended | None:
@@ -274,9 +275,8 @@ def run_startup(hook: Hook, told: Told, around: Surroundings) -> str:
 
 def run_shutdown(hook: Hook, told: Told, around: Surroundings) -> str | None:
     """Tell the shutdown hook how the backup ended; return in words what went wrong with the telling."""
-    if (
-        around.stop.event.is_set()
-    ):  # it was the backup that was stopped, and of that it must be told
+    if around.stop.event.is_set():
+        # it was the backup that was stopped, and of that it must be told
         around = replace(around, stop=StopRequest())
     try:
         ended, name = _run("shutdown", hook, told, around)

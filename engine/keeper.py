@@ -123,6 +123,8 @@ class _Keeper:
 
     def _tell(self, descriptor: int) -> None:
         """Write what the hook is told; a guard's input stays open behind it."""
+        if self._in.closed:
+            return  # the same look found that the run is done
         try:
             count = os.write(descriptor, self._unsaid)
         except BlockingIOError:
@@ -171,9 +173,11 @@ class _Keeper:
     def _sweep(self) -> None:
         """What the hook started and left in its group has the same grace, and goes."""
         until = self._clock.monotonic() + GRACE_SECONDS
-        while self._to_group(0) and self._clock.monotonic() < until:
+        while self._to_group(0):  # whoever is left keeps the group's number from being given anew
+            if self._clock.monotonic() >= until:
+                self._to_group(signal.SIGKILL)
+                return
             pause(0.02)
-        self._to_group(signal.SIGKILL)
 
     def _hear_the_last(self) -> None:
         for descriptor in self._tails:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an operation is: `done` and `total` in bytes of content, `total` 0 when unknown."""
+    """How far an operation is: `done` and `total` in bytes of content, `total` 0 when unknown.
+
+    While a hook is waited for, `done` counts the seconds.
+    """
 
     phase: str
     done: int

@@ -74,7 +74,14 @@ def call_about(
     return call(file, what, patience=patience, **named, **facts)
 
 
-def call_once(file: Path, what: str, layout: DatabaseLayout, **facts: object) -> dict[str, Any]:
+def call_once(
+    file: Path,
+    what: str,
+    layout: DatabaseLayout,
+    *,
+    patience: float = PATIENCE,
+    **facts: object,
+) -> dict[str, Any]:
     """The last word about one database."""
-    *_, last = call_about(file, what, layout, **facts)
+    *_, last = call_about(file, what, layout, patience=patience, **facts)
     return last

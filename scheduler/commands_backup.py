@@ -16,7 +16,7 @@ from engine.results import Outcome
 from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
-from scheduler.caller import call_about, call_once, control_socket
+from scheduler.caller import call_about, control_socket
 from scheduler.commands_sets import DATA_FILE, DATABASE, JSON, set_row, stop_on_signals
 from scheduler.context import Context, context_of
 from scheduler.outcomes import Failed, Published, ending_from_json
@@ -93,11 +93,11 @@ def _ask_service(
     file: Path, layout: DatabaseLayout, around: Surroundings, *, accept_destination: bool
 ) -> Outcome:
     rows = call_about(file, "backup", layout, accept_destination=accept_destination)
-    last = _follow(rows, around.report, around.stop, lambda: call_once(file, "stop", layout))
+    last = _follow(rows, around.report, around.stop, lambda: next(call_about(file, "stop", layout)))
     match ending_from_json(last):
-        case Published(folder=folder, text=text, warnings=warnings):
+        case Published(folder=folder, text=text, warnings=warnings, removed=removed):
             facts = read_manifest(Path(folder)).facts
-            return Outcome(Path(folder), facts, text, (), warnings)
+            return Outcome(Path(folder), facts, text, removed, warnings)
         case Failed(code=code, exit_code=exit_code, text=text, hint=hint):
             error = EngineError(text, hint=hint, code=code)
             error.exit_code = Exit(exit_code)

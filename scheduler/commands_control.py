@@ -49,7 +49,7 @@ def _place(
     ctx: click.Context, database: Path, data_file: Path | None
 ) -> tuple[Context, DatabaseLayout]:
     """The database, and the context of the service that serves it; its settings may be broken or gone."""
-    context = context_of(ctx)
+    context = context_of(ctx, tolerant=True)
     layout = context.layout(database, data_file, needs_settings=False)
     return context.at_home_of(layout.package), layout
 

@@ -24,6 +24,7 @@ from scheduler.install import (
     account_of_drop_in,
     beside,
     carry_out,
+    check_instance,
     check_nameable,
     database_lines,
     drop_in_text,
@@ -144,7 +145,7 @@ def uninstall_service(*, dry_run: bool, root: Path) -> int:
         say("nothing is installed")
     elif not dry_run:
         carry_out(actions)
-    say(f"left alone: {place.service_file}, {SYSTEM_STATE_FOLDER}, all journals and all sets")
+    say(f"left alone: {place.service_file}, {SYSTEM_STATE_FOLDER}*, all journals and all sets")
     _tell_next(["systemctl daemon-reload"] if actions else [], dry_run=dry_run)
     return _exit_for(actions)
 
@@ -194,6 +195,7 @@ def _install_instances(
         raise click.UsageError("--instance needs a DATABASE")
     listed = {entry.package for entry in context.service.databases}
     for entry in named:
+        check_instance(entry.package)
         if entry.package in listed:
             raise RefusedError(
                 f"{entry.package} is listed in {place.service_file}: it would be served twice",

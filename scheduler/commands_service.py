@@ -4,10 +4,11 @@ import logging
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -15,7 +16,7 @@ from engine.errors import EngineError, Exit
 from engine.history import utc_text
 from engine.lock import holding
 from engine.progress import Progress
-from scheduler.caller import call, control_socket
+from scheduler.caller import ServiceSilentError, call, control_socket
 from scheduler.context import Context, context_of
 from scheduler.control import SOCKET_NAME
 from scheduler.instance import SERVICE_LOCK
@@ -38,11 +39,14 @@ from scheduler.status import (
     database_status,
     service_state,
 )
+from settings.paths import PathMap
+from settings.service_model import ServedDatabase
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _DATABASES = click.argument("databases", nargs=-1, type=click.Path(path_type=Path))
 
 _log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 5.0
 
 
 @click.command()
@@ -93,60 +97,95 @@ def status(ctx: click.Context, databases: tuple[Path, ...], *, as_json: bool) ->
 
     Exit code 1 when any of them needs a person.
     """
-    context = context_of(ctx)
+    context = _as_in_force(context_of(ctx, tolerant=True))
     served = [(entry.package, entry.data_file) for entry in context.service.databases]
     if databases:
         served = [(database, None) for database in databases]
-    if not served:
+    if not served and context.problem is None:
         raise click.UsageError("no database named, and the service file lists none")
     service, holder = service_state(context.environment)
     statuses = [database_status(context, package, data) for package, data in served]
     told = _told_by_service(context, statuses)
+    statuses = [_with_trouble(status, told.runs.get(status.package)) for status in statuses]
     if as_json:
         now = context.clock.now()
-        say_json(
-            {
-                "service": {"state": service.value, **holder, "problem": told.problem},
-                "databases": [
-                    {**_status_row(status, now), "run": told.runs.get(status.package)}
-                    for status in statuses
-                ],
-            }
-        )
+        state = {"state": service.value, **holder, "problem": told.problem, "silent": told.silent}
+        rows = [
+            {**_status_row(status, now), "run": told.runs.get(status.package)}
+            for status in statuses
+        ]
+        say_json({"service": state, "databases": rows})
     else:
         _say_service(service, holder, context)
-        if told.problem is not None:
-            say(f"TROUBLE       service file refused, the last good one stays: {told.problem}")
+        _say_told(told, service)
         for one in statuses:
             _say_status(one, context, told.runs.get(one.package))
-    is_trouble = told.problem is not None or any(one.trouble for one in statuses)
+    is_trouble = told.problem or told.silent or any(one.trouble for one in statuses)
     return Exit.FAILED if is_trouble else Exit.DONE
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What only the running service knows: its runs by package, and what is wrong with the service file."""
+    """What only the running service knows: its runs by package, and what is wrong with the service file.
+
+    `silent` says that one runs and does not come to its answers, None when all do.
+    """
 
     problem: str | None
+    silent: str | None
     runs: dict[str, dict[str, Any]]
+
+
+def _as_in_force(context: Context) -> Context:
+    """While the service file cannot be used, what the running service still works with."""
+    file = None if context.problem is None else control_socket(context.environment)
+    if file is None:
+        return context
+    try:
+        *_, row = call(file, "status", patience=_PATIENCE_SECONDS)
+    except EngineError:
+        return context
+    databases = tuple(
+        ServedDatabase(Path(one["package"]), one["data_file"] and Path(one["data_file"]))
+        for one in row["databases"]
+    )
+    path_map = PathMap(tuple((source, target) for source, target in row["path_map"]))
+    service = replace(context.service, databases=databases, path_map=path_map)
+    return replace(context, service=service, zone=ZoneInfo(row["zone"]))
 
 
 def _told_by_service(context: Context, statuses: list[Status]) -> _Told:
     """Asked of every service that serves one of these; one that does not answer leaves out what it knows."""
-    problem: str | None = None
+    problem, silent = context.problem, None
     runs: dict[str, dict[str, Any]] = {}
     homes = [context, *(context.at_home_of(Path(one.package)) for one in statuses)]
     for file in dict.fromkeys(control_socket(home.environment) for home in homes):
         if file is None:
             continue
         try:
-            *_, row = call(file, "status")
+            *_, row = call(file, "status", patience=_PATIENCE_SECONDS)
         except EngineError as error:
-            _log.debug("%s", error)
+            # closed while it starts and ends, and to most users: no trouble
+            if isinstance(error, ServiceSilentError) and error.hangs:
+                silent = str(error)
             continue
         problem = problem or row["problem"]
         runs |= {one["package"]: one["run"] for one in row["databases"] if one["run"] is not None}
-    return _Told(problem, runs)
+    return _Told(problem, silent, runs)
+
+
+def _with_trouble(status: Status, run: dict[str, Any] | None) -> Status:
+    if run is None or run.get("trouble") is None:
+        return status
+    return replace(status, trouble=(*status.trouble, str(run["trouble"])))
+
+
+def _say_told(told: _Told, service: ServiceState) -> None:
+    if told.problem is not None:
+        stays = ", the last good one stays" if service is ServiceState.RUNNING else ""
+        say(f"TROUBLE       service file refused{stays}: {told.problem}")
+    if told.silent is not None:
+        say(f"TROUBLE       {told.silent}; it may hang on a disk or a network")
 
 
 def _say_service(service: ServiceState, holder: dict[str, Any], context: Context) -> None:

@@ -13,7 +13,7 @@ from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import Inventory, StoredSet, take_inventory
 from scheduler.environment import Environment, find_host_zone, read_environment
 from scheduler.instance import SERVICE_LOCK, instance_folder
-from settings.errors import SettingsNotFoundError
+from settings.errors import SettingsError, SettingsNotFoundError
 from settings.layout import DatabaseLayout
 from settings.locate import locate_database
 from settings.reader import load_settings
@@ -23,12 +23,16 @@ from settings.service_model import Hooks, ServedDatabase, ServiceFile
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Environment, service file, zone and clock of one command."""
+    """Environment, service file, zone and clock of one command.
+
+    `problem` says why the service file cannot be used, None when it can; only who asks for it meets one.
+    """
 
     environment: Environment
     service: ServiceFile
     zone: ZoneInfo
     clock: Clock
+    problem: str | None = None
 
     def at_home_of(self, package: Path) -> "Context":
         """The context of the service that serves this package alone, where there is one (`backup4d@.service`)."""
@@ -99,16 +103,21 @@ def look_for_sets(layout: DatabaseLayout, destination: Path) -> Inventory:
     return take_inventory(destination, layout.data_file.stem, layout.data_file)
 
 
-def make_context(environment: Environment, service_file: Path | None) -> Context:
-    """Read the service file named, else the system's when there is one. Raises SettingsError."""
-    service = ServiceFile()
+def make_context(
+    environment: Environment, service_file: Path | None, *, tolerant: bool = False
+) -> Context:
+    """Read the service file named, else the system's when there is one. Raises SettingsError, unless `tolerant`."""
+    service, problem = ServiceFile(), None
     try:
         service = load_service_file(service_file or environment.service_file)
-    except SettingsNotFoundError:
-        if service_file is not None:
+    except SettingsError as error:
+        is_absent = isinstance(error, SettingsNotFoundError) and service_file is None
+        if not is_absent:
+            problem = str(error)
+        if problem is not None and not tolerant:
             raise
     zone = ZoneInfo(service.zone) if service.zone else find_host_zone() or ZoneInfo("UTC")
-    return Context(environment, service, zone, HostClock())
+    return Context(environment, service, zone, HostClock(), problem)
 
 
 class LazyContext:
@@ -118,16 +127,17 @@ class LazyContext:
         self._service_file = service_file
         self._state_folder = state_folder
 
-    def context(self) -> Context:
-        """Read environment and service file. Raises SettingsError."""
-        return make_context(read_environment(state_folder=self._state_folder), self._service_file)
+    def context(self, *, tolerant: bool = False) -> Context:
+        """Read environment and service file. Raises SettingsError, unless `tolerant`."""
+        environment = read_environment(state_folder=self._state_folder)
+        return make_context(environment, self._service_file, tolerant=tolerant)
 
 
-def context_of(ctx: click.Context) -> Context:
-    """The context of the running command."""
+def context_of(ctx: click.Context, *, tolerant: bool = False) -> Context:
+    """The context of the running command; a `tolerant` one works with a broken service file, too."""
     lazy = ctx.obj
     assert isinstance(lazy, LazyContext)  # noqa: S101 - the top command has set it
-    return lazy.context()
+    return lazy.context(tolerant=tolerant)
 
 
 def choose_set(inventory: Inventory, number: int | None) -> StoredSet:

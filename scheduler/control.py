@@ -58,34 +58,42 @@ class Control:
     def __init__(self, file: Path, asked: Callable[[Asked], None]) -> None:
         self._asked = asked
         self._room = threading.Semaphore(_MOST_CONNECTIONS)
-        self._is_over = False
+        self._over = threading.Event()
         self._file = file
         self._socket = _listen(file)
         self._identity = _identity(file)
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
+    def is_there(self) -> bool:
+        """Whether people still find the socket: its folder may have been emptied."""
+        try:
+            return _identity(self._file) == self._identity
+        except OSError:
+            return False
+
     def stop(self) -> None:
         """No more requests."""
-        self._is_over = True
+        self._over.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._socket.close()
-        with contextlib.suppress(OSError):
-            if _identity(self._file) == self._identity:
+        if self.is_there():
+            with contextlib.suppress(OSError):
                 self._file.unlink()
 
     def _accept(self) -> None:
         is_told = False
-        while not self._is_over:
+        while True:
             try:
                 connection, _ = self._socket.accept()
             except OSError as error:
-                if not self._is_over and not is_told:
+                if self._over.is_set():
+                    return
+                if not is_told:
                     _log.error("nobody can ask this service anything now: %s", error.strerror)
                 is_told = True
-                let_pass(
-                    _ALIVE_SECONDS
-                )  # no descriptors left: some are given back, sooner or later
+                # no descriptors left: some are given back, sooner or later
+                let_pass(_ALIVE_SECONDS)
                 continue
             is_told = False
             self._take(connection)

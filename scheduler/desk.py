@@ -87,6 +87,8 @@ class Desk:
     def _status(self) -> dict[str, Any]:
         return {
             "problem": self.problem,
+            "zone": self._runs.host.zone.key,
+            "path_map": [list(entry) for entry in self._runs.host.path_map.entries],
             "databases": [self._row(database) for database in self.databases],
         }
 
@@ -201,6 +203,7 @@ def _job_row(job: Job) -> dict[str, Any]:
         "total": progress.total,
         "scheduled": None if job.scheduled is None else utc_text(job.scheduled),
         "seconds": None if job.child is None else int(job.child.seconds()),
+        "trouble": job.trouble,
     }
 
 

@@ -97,6 +97,6 @@ def zone_signature() -> tuple[object, ...]:
         try:
             found, target = file.lstat(), file.resolve()
             facts.append((found.st_dev, found.st_ino, found.st_mtime_ns, target))
-        except OSError:
+        except (OSError, RuntimeError):  # links in a circle
             facts.append(None)
     return tuple(facts)

@@ -26,6 +26,8 @@ _DROP_IN = "10-backup4d.conf"
 _BESIDE = ".new"
 _STAMP = "# written by `backup4d install-service`, which knows its own files by this line: "
 _LIMIT = 1 << 20
+# with PrivateTmp= there is a folder systemd-private-(32 digits)-(unit)-(6 letters), and 255 is the most
+_LONGEST_UNIT = 255 - len("systemd-private--") - 32 - len("-XXXXXX")
 _NO_PLAIN_FILE = ""
 NEW, UPDATED = "new", "brought up to date"
 # what PrivateTmp=yes of the units hides
@@ -143,6 +145,16 @@ def check_nameable(path: Path) -> None:
         raise _refused(
             f"{path} has characters that cannot be written into a unit",
             "rename the folder, or serve it through a link with a plain name",
+        )
+
+
+def check_instance(package: Path) -> None:
+    """Raises RefusedError for a path that is too long to be an instance: systemd names folders after it."""
+    check_nameable(package)
+    if len(instance_unit(package)) > _LONGEST_UNIT:
+        raise _refused(
+            f"{package} is too long for a service of its own",
+            "list it in the service file, or serve it through a link with a short name",
         )
 
 

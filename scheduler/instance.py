@@ -45,8 +45,12 @@ def instance_unit(package: Path) -> str:
 
 
 def instance_folder(folder: Path, package: Path) -> Path:
-    """Where this instance has its share of a state or runtime folder. Raises ValueError as `instance_name`."""
-    return folder / instance_name(package)
+    """This instance's own folder, beside the state or runtime folder of the service for all.
+
+    Beside and not inside: systemd gives a folder to the service's user with all that is in it, and takes it
+    away with all that is in it. Raises ValueError as `instance_name`.
+    """
+    return folder.with_name(f"{folder.name}-{instance_name(package)}")
 
 
 def _escape(name: bytes) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A set is there; `code` is 0 when it is complete, else why it is partial."""
+    """A set is there; `code` is 0 when it is complete, else why it is partial. `removed`: names that rotation took."""
 
     number: int
     folder: str
     code: int
     text: str
     warnings: tuple[str, ...]
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ Ending = Published | Postponed | Failed
 def ending_to_json(ending: Ending) -> dict[str, Any]:
     """The last line of the pipe."""
     match ending:
-        case Published(number, folder, code, text, warnings):
+        case Published(number, folder, code, text, warnings, removed):
             return {
                 "ending": "published",
                 "number": number,
@@ -46,6 +47,7 @@ def ending_to_json(ending: Ending) -> dict[str, Any]:
                 "code": code,
                 "text": text,
                 "warnings": list(warnings),
+                "removed": list(removed),
             }
         case Postponed(text):
             return {"ending": "postponed", "text": text}
@@ -64,9 +66,9 @@ def ending_from_json(row: dict[str, Any]) -> Ending:
     match row["ending"]:
         case "published":
             warnings = tuple(str(warning) for warning in row["warnings"])
-            return Published(
-                int(row["number"]), str(row["folder"]), int(row["code"]), str(row["text"]), warnings
-            )
+            removed = tuple(str(name) for name in row["removed"])
+            number, code = int(row["number"]), int(row["code"])
+            return Published(number, str(row["folder"]), code, str(row["text"]), warnings, removed)
         case "postponed":
             return Postponed(str(row["text"]))
         case "failed":

@@ -82,7 +82,14 @@ def ending_of(outcome: Outcome) -> Ending:
     code, text = 0, f"set {outcome.facts.number} is complete"
     if not outcome.facts.complete:
         code, text, _ = partial_reason(outcome.facts)
-    return Published(outcome.facts.number, str(outcome.folder), int(code), text, outcome.warnings)
+    return Published(
+        outcome.facts.number,
+        str(outcome.folder),
+        int(code),
+        text,
+        outcome.warnings,
+        outcome.removed,
+    )
 
 
 class Speaker:

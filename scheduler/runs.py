@@ -15,6 +15,7 @@ from engine.progress import Progress
 from scheduler.child import Child
 from scheduler.outcomes import Ending, Failed, Postponed, Published
 from scheduler.runner_request import request_to_json
+from scheduler.screen import duration_words
 from scheduler.served import Host, Served
 from settings.service_model import Limits
 
@@ -27,7 +28,8 @@ STOP_SECONDS = 60
 class Job:
     """One run asked for: `scheduled` is its slot, None when a person asked.
 
-    `ending` is None until it ended; `child` and `device` are None until it began. `stopped_by` is who pressed
+    `ending` is None until it ended; `child` and `device` are None until it began; `trouble` says that it takes too long,
+    None while it does not. `stopped_by` is who pressed
     4D's Stop button, None when nobody did. `watchers` are called when it ended.
     """
 
@@ -38,7 +40,7 @@ class Job:
     child: Child | None = None
     device: int | None = None
     ending: Ending | None = None
-    is_overlong: bool = False
+    trouble: str | None = None
     stopped_by: str | None = None
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
@@ -72,6 +74,11 @@ class Runs:
     def on(self) -> int:
         """How many are on."""
         return sum(job.child is not None for job in self._jobs)
+
+    @property
+    def databases(self) -> list[Served]:
+        """Those with a run, waiting or on."""
+        return [job.database for job in self._jobs]
 
     def add(self, job: Job) -> None:
         """Accept a run; `start_waiting` begins it when its turn has come."""
@@ -137,17 +144,16 @@ class Runs:
                 child.kill()
             return
         if child.seconds_without_progress() > limits.hung_after.total_seconds():
-            words = (
-                f"no progress for {limits.hung_after} ({job.progress().phase}): the run is stopped"
-                " (Limits/HungAfter in the service file)"
+            job.trouble = (
+                f"no progress for {duration_words(limits.hung_after)} ({job.progress().phase}): the"
+                " run is stopped (Limits/HungAfter in the service file)"
             )
-            job.database.tell_slow(words, now)
-            child.stop_as_hung(words)
-        elif not job.is_overlong and child.seconds() > limits.overlong_after.total_seconds():
-            job.is_overlong = True
-            began = timedelta(seconds=int(child.seconds()))
-            words = f"the backup is on for {began} and goes on (Limits/OverlongAfter)"
-            job.database.tell_slow(words, now)
+            job.database.tell_slow(job.trouble, now)
+            child.stop_as_hung(job.trouble)
+        elif job.trouble is None and child.seconds() > limits.overlong_after.total_seconds():
+            began = duration_words(timedelta(seconds=child.seconds()))
+            job.trouble = f"the backup is on for {began} and goes on (Limits/OverlongAfter)"
+            job.database.tell_slow(job.trouble, now)
 
     # --- the service stops
 

@@ -62,6 +62,9 @@ class Service:
         self._databases += databases
         self._decisions = self._desk.decisions
         self._told: dict[Served, str] = {}
+        self._control_file: Path | None = None
+        self._control: Control | None = None
+        self._unheard: str | None = None
 
     def ask_stop(self) -> None:
         """End; only puts a word into a queue, so it is safe in a signal handler."""
@@ -79,31 +82,34 @@ class Service:
         """Serve until `ask_stop`; a run that is on is then stopped and gets its retry after the restart."""
         timer = Timer(lambda: self._inbox.put("tick"))
         watch = Watch(lambda: self._inbox.put("edited"))
-        control: Control | None = None
+        self._control_file = control_file
         try:
             self._look(timer, watch)
-            control = self._listen(control_file)
             self._notifier.ready(self._summary())
             while self._serve_one(timer, watch):
                 pass
         finally:
             self._notifier.stopping()
-            if control is not None:
-                control.stop()
+            if self._control is not None:
+                self._control.stop()
             watch.stop()
             timer.stop()
             self._stop_runs()
 
-    def _listen(self, file: Path | None) -> Control | None:
-        """Without its socket the service still makes backups; that it has none is told."""
-        if file is None:
-            return None
+    def _listen(self) -> None:
+        """Without its socket the service still makes backups; that it has none is told once."""
+        file, control = self._control_file, self._control
+        if file is None or (control is not None and control.is_there()):
+            return
+        if control is not None:
+            control.stop()
+        self._control, before, self._unheard = None, self._unheard, None
         try:
-            return Control(file, self.ask)
+            self._control = Control(file, self.ask)
         except OSError as error:
-            words = "nobody can ask this service anything: no control socket at %s: %s"
-            _log.error(words, file, error.strerror)
-            return None
+            self._unheard = f"no control socket at {file}: {error.strerror or error}"
+            if self._unheard != before:
+                _log.error("nobody can ask this service anything: %s", self._unheard)
 
     def _serve_one(self, timer: Timer, watch: Watch) -> bool:
         try:
@@ -138,6 +144,7 @@ class Service:
             # somebody may have edited between our reading and the watching
             self._inbox.put("edited")
         timer.wake_at(min(wakes, default=None))
+        self._listen()
         self._notifier.alive(self._summary())
 
     def _look_at_all(self, now: datetime) -> list[datetime]:
@@ -175,7 +182,9 @@ class Service:
     def _take_up(self, now: datetime) -> None:
         """The service file or the zone changed."""
         host = self._source.host
-        left = {_key(database.entry): database for database in self._databases}
+        # one that left and comes back while its last run is still on is the same one
+        there = [*self._runs.databases, *self._databases]
+        left = {_key(database.entry): database for database in there}
         stay: list[Served] = []
         for entry in self._source.entries:
             database = left.pop(_key(entry), None)
@@ -185,7 +194,8 @@ class Service:
             database.take_host(entry, host)
             stay.append(database)
         for database in left.values():
-            self._leave(database, now)
+            if database in self._databases:
+                self._leave(database, now)
         self._databases[:] = stay
         self._runs.host = host
 
@@ -223,7 +233,7 @@ class Service:
                 case (job, ending):
                     self._runs.ended_while_stopping(job, ending)
                 case Asked():
-                    word.answer({"last": True, "error": "the service stops", "exit": 1})
+                    word.answer({"last": True, "error": "the service stops", "code": 0, "exit": 1})
                 case _:
                     pass
             left = STOP_SECONDS - (self._clock.monotonic() - began)

@@ -29,7 +29,7 @@ class ServiceSource:
         self._context = context
         self._named = named
         self._file = context.service.file or context.environment.service_file
-        self._digest = ""
+        self._digest: str | None = None  # before the first look
         self._zone_signature = zone_signature()
         self.entries: tuple[ServedDatabase, ...] = context.served(named)
         self.host = _host_of(context)
@@ -44,7 +44,7 @@ class ServiceSource:
         before = (self.entries, self.host)
         try:
             self._read()
-        except SettingsError as error:
+        except (SettingsError, OSError) as error:
             self._refuse(str(error))
         self._follow_zone()
         return (self.entries, self.host) != before
@@ -53,13 +53,14 @@ class ServiceSource:
         data = self._bytes()
         digest = hashlib.sha256(data or b"").hexdigest()
         if data is None or digest == self._digest:
+            self._digest = digest
             self._accept()
             return
         service = parse_service_file(data, self._file)
         zone = ZoneInfo(service.zone) if service.zone else find_host_zone() or self._context.zone
         context = replace(self._context, service=service, zone=zone)
         entries = context.served(self._named)
-        is_first, self._digest = not self._digest, digest
+        is_first, self._digest = self._digest is None, digest
         self._context, self.entries, self.host = context, entries, _host_of(context)
         self._accept()
         if not is_first:
@@ -90,9 +91,11 @@ class ServiceSource:
         signature = zone_signature()
         if self._context.service.zone is not None or signature == self._zone_signature:
             return
-        self._zone_signature = signature
         zone = find_host_zone()
-        if zone is not None and zone != self.host.zone:
+        if zone is None:
+            return  # asked again at the next look
+        self._zone_signature = signature
+        if zone != self.host.zone:
             self._context = replace(self._context, zone=zone)
             self.host = replace(self.host, zone=zone)
 

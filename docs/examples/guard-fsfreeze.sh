@@ -7,7 +7,8 @@
 # the machine is slow - a watchdog in a session of its own thaws the file system after SECONDS (120), and at once
 # when this script is gone. The backup then fails rather than save files that changed.
 #
-# Needs CAP_SYS_ADMIN, and fsfreeze and setsid of util-linux.
+# Needs CAP_SYS_ADMIN, and fsfreeze and setsid of util-linux. Under systemd the unit needs one line more, as its end
+# kills the watchdog, too:  ExecStopPost=-+/usr/sbin/fsfreeze --unfreeze MOUNT_POINT
 set -u
 
 mount_point=${1:?usage: guard-fsfreeze.sh MOUNT_POINT [SECONDS]}

@@ -246,6 +246,19 @@ def test_a_database_is_not_served_twice(installs: Installs, app: App) -> None:
     assert "it would be served twice" in printed.err
 
 
+def test_a_path_too_long_for_a_unit_is_refused(
+    installs: Installs, root: Path, tmp_path: Path
+) -> None:
+    package = tmp_path / ("long" * 45)
+    package.mkdir()
+
+    printed = installs("--instance", package)
+
+    assert printed.code == 4
+    assert "too long for a service of its own" in printed.err
+    assert below(root) == {}
+
+
 # --- refused --------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import Exit
 from engine.hooks import Told, describe, environment_of
 from settings.service_file import parse_service_file
 from settings.service_model import Hook
-from tests.docs.pages import DOCS, blocks, page
+from tests.docs.pages import DOCS, backup4d, blocks, make_application, page
 from tests.engine.hook_stories import Hooked, noting
 from tests.engine.stories import PARIS, make_app
 
@@ -51,6 +52,15 @@ def test_the_guards_that_are_named_are_there_and_executable(name: str) -> None:
     assert (DOCS / "examples" / name).stat().st_mode & 0o111
 
 
+def test_the_drop_in_thaws_what_the_example_freezes() -> None:
+    """Tried once with a real systemd 252: without it, kill -9 of the service leaves the file system frozen."""
+    (drop_in,) = blocks(PAGE, "ini")
+    frozen = parse_service_file(blocks(PAGE, "xml")[0].encode(), Path("x")).databases[0].hooks.guard
+
+    assert frozen is not None
+    assert f"ExecStopPost=-+/usr/sbin/fsfreeze --unfreeze {frozen.arguments[0]}\n" in drop_in
+
+
 def test_everything_that_is_told_is_on_the_page(tmp_path: Path) -> None:
     told = describe(Told(make_app(tmp_path).layout, PARIS, None), "startup")
     environment = environment_of(told, PARIS)
@@ -84,6 +94,22 @@ def test_the_mail_on_failure_is_sent_when_it_failed(
         assert (tmp_path / "mail").read_text() == (
             f"to root\nSubject: backup of /srv/4d/Invoices: error {status}\n\n{mail}\n"
         )
+
+
+def test_the_command_runs_the_hooks_of_the_service_file(tmp_path: Path) -> None:
+    package = make_application(tmp_path)
+    hook = tmp_path / "hook"
+    hook.write_text('#!/bin/sh\necho "$BACKUP4D_EVENT" >> "$1"; echo closed; exit 7\n')
+    hook.chmod(0o755)
+    named = f"<Program>{hook}</Program><Argument>{tmp_path}/diary</Argument>"
+    file = tmp_path / "service.xml"
+    file.write_text(service(f"<Startup>{named}</Startup><Shutdown>{named}</Shutdown>"))
+
+    done = backup4d("--service-file", file, "backup", package, folder=tmp_path)
+
+    assert done.returncode == Exit.FAILED
+    assert f"error 7: startup hook {hook} refused the backup (exit code 7): closed" in done.stderr
+    assert (tmp_path / "diary").read_text() == "startup\nshutdown\n"
 
 
 def test_every_line_of_the_journal_begins_as_the_pages_show(tmp_path: Path) -> None:

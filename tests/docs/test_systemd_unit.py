@@ -74,10 +74,10 @@ def test_the_template_differs_from_the_service_only_where_it_must() -> None:
         (
             "ExecStart=/opt/backup4d/bin/backup4d run",
             # not from STATE_DIRECTORY: a colon in the path would end it
-            "ExecStart=/opt/backup4d/bin/backup4d --state-folder %S/backup4d/%i run %f",
+            "ExecStart=/opt/backup4d/bin/backup4d --state-folder %S/backup4d-%i run %f",
         ),
-        ("StateDirectory=backup4d", "StateDirectory=backup4d/%i"),
-        ("RuntimeDirectory=backup4d", "RuntimeDirectory=backup4d/%i"),
+        ("StateDirectory=backup4d", "StateDirectory=backup4d-%i"),
+        ("RuntimeDirectory=backup4d", "RuntimeDirectory=backup4d-%i"),
     ]
 
 

@@ -3,8 +3,8 @@
 import json
 import os
 import signal
-import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +17,7 @@ import pytest
 
 from engine.backup import run_backup
 from engine.errors import EngineError
-from engine.progress import Report, silent
+from engine.progress import Progress, Report, silent
 from engine.request import Request
 from engine.results import Outcome
 from engine.setwriter import Surroundings
@@ -27,28 +27,23 @@ from settings.service_model import Hook, Hooks
 from tests.engine.stories import PARIS, App
 
 PATIENCE = 20.0
-# it says that it is ready, waits for the end of its input, and notes both
+# it notes that it is ready before it says so, waits for the end of its input, and notes that, too
 GUARD = """
     read -r told
-    echo ready
     echo "ready" >> "$1/diary"
+    echo ready
     cat > /dev/null
     echo "let go" >> "$1/diary"
 """
+
+
+HANGS = 'echo $$ > "$1/pid"; echo "waiting for the archive"; exec sleep 1000'
 
 
 def program(folder: Path, name: str, script: str) -> Path:
     """An executable shell script; `$1` is what a Hook gives it."""
     file = folder / name
     file.write_text(f"#!/bin/sh\n{textwrap.dedent(script)}")
-    file.chmod(0o755)
-    return file
-
-
-def python_program(folder: Path, name: str, script: str) -> Path:
-    """The same in Python."""
-    file = folder / name
-    file.write_text(f"#!{sys.executable}\n{textwrap.dedent(script)}")
     file.chmod(0o755)
     return file
 
@@ -151,3 +146,20 @@ def end(pid: int) -> None:
     """End what a story started."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+class Stopper:
+    """Somebody who asks for a stop as soon as a file is there."""
+
+    def __init__(self, stop: StopRequest, when: Path) -> None:
+        self.phases: list[str] = []
+        self._stop, self._when = stop, when
+
+    def __call__(self, progress: Progress) -> None:
+        self.phases.append(progress.phase)
+        if progress.phase.endswith("hook") and not self._stop.event.is_set():
+            threading.Thread(target=self._ask, daemon=True).start()
+
+    def _ask(self) -> None:
+        read_pid(self._when)
+        self._stop.ask()

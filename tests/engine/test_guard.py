@@ -1,12 +1,9 @@
 """The guard holds the files still from before the first is read to after the last, and no longer; a guard that was lost is a failure."""
 
-import json
-import subprocess
-import sys
+import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,33 +43,26 @@ def hooked(tmp_path: Path) -> Hooked:
     return Hooked(make_app(tmp_path, data=DATA), tmp_path)
 
 
-class Diary:
-    """Notes what the run does between what its programs note."""
-
-    def __init__(self, hooked: Hooked) -> None:
-        self._file = hooked.folder / "diary"
-        self._last = ""
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.phase in ("saving", "checking") and progress.phase != self._last:
-            with self._file.open("a") as stream:
-                stream.write(f"{progress.phase}\n")
-        self._last = progress.phase
-
-
 # --- from before the first file to after the last -------------------------------------------------
 
 
 def test_a_guard_holds_while_files_are_read_and_not_while_they_are_checked(hooked: Hooked) -> None:
     guarded = hooked.with_(guard=GUARD, startup=noting("startup"), shutdown=noting("shutdown"))
+    seen: dict[str, list[str]] = {}
 
-    outcome = guarded.backup(report=Diary(guarded))
+    def look(progress: Progress) -> None:
+        if progress.phase == "saving":
+            seen["saving"] = guarded.diary()
+        if progress.phase == "checking" and "checking" not in seen:
+            assert eventually(lambda: guarded.diary()[-1] == "let go")
+            seen["checking"] = guarded.diary()
+
+    outcome = guarded.backup(report=look)
 
     assert outcome.warnings == ()
-    diary = guarded.diary()
-    assert diary.index("ready") == 1
-    assert sorted(diary[3:-1]) == ["checking", "let go"]
-    assert diary[:3] + diary[-1:] == ["startup", "ready", "saving", "shutdown"]
+    assert seen["saving"] == ["startup", "ready"]
+    assert seen["checking"] == ["startup", "ready", "let go"]
+    assert guarded.diary() == ["startup", "ready", "let go", "shutdown"]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +92,24 @@ def test_nothing_that_changes_after_the_guard_let_go_is_in_the_set(
         back = tmp_path / "back" / name.relative_to(app.package)
         assert back.read_bytes() == (tmp_path / f"held.{at}").read_bytes()
         assert name.read_bytes() == b"after\n"
+
+
+def test_the_time_limit_of_a_guard_does_not_count_while_it_holds(hooked: Hooked) -> None:
+    noting_cost = f'{GUARD}\n cat "/proc/$PPID/stat" > "$1/stat"'
+    guarded = hooked.with_(guard=hook(program(hooked.folder, "guard", noting_cost), 1))
+    paused = threading.Event()
+
+    def read_slowly(progress: Progress) -> None:
+        if progress.phase == "saving" and not paused.is_set():
+            paused.set()
+            time.sleep(2.5)
+
+    outcome = guarded.backup(report=read_slowly)
+
+    assert outcome.warnings == ()
+    assert guarded.diary() == ["ready", "let go"]
+    used = [int(ticks) for ticks in (hooked.folder / "stat").read_text().split()[13:15]]
+    assert sum(used) / os.sysconf("SC_CLK_TCK") < 0.4  # its keeper sleeps meanwhile
 
 
 def test_what_appears_under_the_guard_is_saved(hooked: Hooked) -> None:
@@ -192,6 +200,21 @@ class Losing:
             time.sleep(0.3)
 
 
+class Racing(Losing):
+    """Ends the guard while its keeper, held back, cannot say so before the guard is told to let go."""
+
+    def __init__(self, hooked: Hooked, at: int) -> None:
+        super().__init__(hooked, at)
+        self._keeper = hooked.folder / "keeper"
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.phase == "saving" and self.seen + 1 == self._at:
+            keeper = read_pid(self._keeper)
+            os.kill(keeper, signal.SIGSTOP)
+            threading.Timer(2, os.kill, (keeper, signal.SIGCONT)).start()
+        super().__call__(progress)
+
+
 class Counting:
     """Counts the reports while the data is read."""
 
@@ -220,6 +243,18 @@ def test_a_guard_that_ended_before_it_was_told_fails_the_backup(hooked: Hooked, 
     assert losing.seen == (
         1 if at == "first" else counting.seen
     )  # nothing more is read for nothing
+
+
+def test_a_guard_that_ended_in_the_moment_it_was_told_fails_the_backup(hooked: Hooked) -> None:
+    counting = Counting()
+    hooked.backup(report=counting)
+    dying = hooked.with_(
+        guard='echo $$ > "$1/pid"; echo $PPID > "$1/keeper"; echo ready; exec cat > /dev/null'
+    )
+
+    error = dying.fails(report=Racing(hooked, counting.seen))
+
+    assert "was killed by SIGKILL while the files were read" in str(error)
 
 
 def test_a_guard_that_gives_up_with_success_is_lost_all_the_same(hooked: Hooked) -> None:
@@ -321,69 +356,3 @@ def test_a_stop_while_files_are_read_lets_go_of_the_guard(hooked: Hooked) -> Non
 
     assert isinstance(error, StoppedError)
     assert hooked.diary() == ["ready", "let go"]
-
-
-# --- a run that is killed -------------------------------------------------------------------------
-
-
-@contextmanager
-def running(hooked: Hooked) -> Iterator["subprocess.Popen[bytes]"]:
-    """The backup in a process of its own, which stays in the reading of the data."""
-    named = {"startup": hooked.hooks.startup, "guard": hooked.hooks.guard}
-    row = {
-        "wait": str(hooked.folder / "go on"),
-        "hooks": {
-            kind: (str(one.program), one.arguments, one.time_limit.total_seconds())
-            for kind, one in named.items()
-            if one is not None
-        },
-    }
-    command = [sys.executable, "-m", "tests.engine.hooked_run", str(hooked.app.package)]
-    process = subprocess.Popen([*command, json.dumps(row)], cwd=ROOT)
-    try:
-        yield process
-    finally:
-        (hooked.folder / "go on").touch()
-        process.kill()
-        process.wait(20)
-
-
-def test_a_guard_lets_go_when_the_run_is_killed(hooked: Hooked) -> None:
-    guarded = hooked.with_(guard=f'echo $$ > "$1/pid"\n{GUARD}')
-
-    with running(guarded) as run:
-        assert eventually((hooked.folder / "go on.reading").exists)
-        assert hooked.diary() == ["ready"]
-        run.kill()
-        run.wait(20)
-
-        assert eventually(lambda: hooked.diary() == ["ready", "let go"])
-        assert eventually(lambda: not lives(read_pid(hooked.folder / "pid")))
-    hooked.app.backup()
-    assert "the run that started then died before it was done" in hooked.app.journal()
-
-
-def test_a_guard_that_ignores_the_death_of_the_run_is_ended(hooked: Hooked) -> None:
-    file = program(hooked.folder, "guard", 'echo $$ > "$1/pid"; echo ready; exec sleep 1000')
-
-    with running(hooked.with_(guard=hook(file, 1))) as run:
-        assert eventually((hooked.folder / "go on.reading").exists)
-        run.kill()
-        run.wait(20)
-
-        assert eventually(lambda: not lives(read_pid(hooked.folder / "pid")))
-
-
-def test_a_startup_hook_ends_with_its_children_when_the_run_is_killed(hooked: Hooked) -> None:
-    hanging = hooked.with_(startup='sleep 1000 & echo $! > "$1/child"; echo $$ > "$1/pid"; wait')
-
-    with running(hanging) as run:
-        pids = [read_pid(hooked.folder / "pid"), read_pid(hooked.folder / "child")]
-        run.kill()
-        run.wait(20)
-
-        assert eventually(lambda: not any(lives(pid) for pid in pids))
-    for pid in pids:
-        end(pid)
-    hooked.app.backup()
-    assert "the run that started then died before it was done" in hooked.app.journal()

@@ -4,8 +4,9 @@
 
 mutmut changes one thing at a time in a copy of the tree (here nothing is touched) and runs the fast tests
 that reach it; per file it is printed how many mutants were noticed, and each that was not, with its change.
-Hypothesis and the sweep are left out, so that the score is the same each time. mutmut changes functions
-only, no tables at the top of a module. FILE is one of those below; all of them take minutes on one core.
+Properties and sweep are left out, so that the score is the same each time. What tests compute when they are
+imported (arguments of `parametrize`) is computed without the change. mutmut changes functions only, not the
+tables at the top of a module. Without FILE: all of them, a quarter of an hour on one core.
 """
 
 import argparse
@@ -122,12 +123,16 @@ def change(work: Path, mutant: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", metavar="FILE", choices=[*TESTS, []], default=[])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help=", ".join(TESTS))
     parser.add_argument("--work", type=Path, help="an empty folder; else a temporary one")
     parser.add_argument("--children", type=int, default=1)
     chosen = parser.parse_args()
     files = chosen.files or list(TESTS)
+    if unknown := set(files) - set(TESTS):
+        parser.error(f"no tests are named for {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="backup4d-mutation-") as temporary:
         work = chosen.work or Path(temporary)
         copy_tree(work, files)

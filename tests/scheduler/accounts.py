@@ -15,6 +15,7 @@ from tests.engine.stories import App
 from tests.scheduler.wallclock import Move
 
 SERVED, CAUGHT_UP, MISSED, FAILED, JOINED = "served", "caught up", "missed", "failed", "joined"
+NO_WORD = "no set, and no word in the journal"
 _UTC = ZoneInfo("UTC")
 _ON_TIME = timedelta(seconds=60)
 _MOMENT = timedelta(seconds=5)
@@ -112,7 +113,7 @@ def account_for(slots: Sequence[datetime], books: Books, moves: Sequence[Move] =
             found.add(JOINED)
         answers[slot] = frozenset(found)
         if not found:
-            faults.append(f"{slot}: no set, and no word in the journal")
+            faults.append(f"{slot}: {NO_WORD}")
     return Account(answers, (*faults, *_set_faults(slots, books)))
 
 

@@ -3,6 +3,7 @@
 For each database a step names the journal's words and the sets that are new; anything else fails the story.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,5 +231,6 @@ def make_stage(
     for name, rule in databases.items():
         (folder / name).mkdir()
         apps[name] = make_app(folder / name, rule)
-    print()
+    story = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::test_")[2].partition("[")[0]
+    print(f"\n\n=== {story.partition(' ')[0].replace('_', ' ')}")
     return Stage(Post(clock, folder / "state", list(apps.values())), apps, nudge)

@@ -13,8 +13,9 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+from tests.scheduler.decade_core import Core
 from tests.scheduler.decade_ledger import BrokenPromiseError
-from tests.scheduler.decade_life import Core, Life
+from tests.scheduler.decade_life import Life
 from tests.scheduler.decade_world import make_world
 
 

@@ -44,6 +44,8 @@ from tests.scheduler.decade_oracle import Series, allowed, delay, first_day, tol
 ON_TIME = timedelta(seconds=60)
 _REASONS = ("no catch-up", "paused", "error 1401", "was running", "turned off")
 
+InForce = tuple[Schedule, RetryPolicy, ZoneInfo]
+
 
 class BrokenPromiseError(AssertionError):
     """A slot without an answer, with two, or a run that should not have been; the message ends with the story."""
@@ -67,16 +69,9 @@ class Chain:
 class Ledger:
     """The books of one database. Every method is told what the service did, and the time on its clock."""
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        retry: RetryPolicy,
-        zone: ZoneInfo,
-        now: datetime,
-        tally: Counter[str],
-    ) -> None:
+    def __init__(self, settings: InForce, now: datetime, tally: Counter[str]) -> None:
         self.tally = tally
-        self._schedule, self._retry, self._zone = schedule, retry, zone
+        self._schedule, self._retry, self._zone = schedule, retry, zone = settings
         self._anchor = first_day(schedule, now, zone)
         self._count_from(now)
         self._due: list[datetime] = []
@@ -274,12 +269,7 @@ class Ledger:
         self._must(now >= until or until - now > LONGEST_PAUSE, now, "not before", until)
         self._paused_until = None
 
-    def takes_up(
-        self,
-        settings: tuple[Schedule, RetryPolicy, ZoneInfo],
-        missed: Missed | None,
-        now: datetime,
-    ) -> None:
+    def takes_up(self, settings: InForce, missed: Missed | None, now: datetime) -> None:
         """Edited settings, or another zone after a restart."""
         schedule, retry, zone = settings
         self._is_halted = False
@@ -337,10 +327,6 @@ class Ledger:
         self._note(now, "service stops")
         if self._chain is not None and self._chain.state == "running":
             self._chain.state, self._chain.failed, self._chain.failed_at = "owed", 0, None
-
-    def killed(self, now: datetime) -> None:
-        """It was killed."""
-        self._note(now, "service is killed")
 
     def restarts(self, published: bool, now: datetime) -> None:
         """It starts again; `published` says that a run that died had published its set already."""

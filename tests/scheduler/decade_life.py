@@ -6,33 +6,28 @@ it; time jumps from one event to the next. The ledger is told of everything, and
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from zoneinfo import ZoneInfo
 
 from scheduler.after import (
-    Change,
     after_cancel,
     after_clock_damage,
     after_failure,
     after_manual_start,
     after_missed,
     after_pause,
-    after_restart,
-    after_settings_change,
-    after_start,
     after_stop,
     after_success,
 )
-from scheduler.decide import ClockDamage, Decision, Halted, Missed, PauseOver, Run, Wait, decide
-from scheduler.known import Known, Manual, Serving, watch
-from scheduler.served import _without_served
+from scheduler.decide import ClockDamage, Decision, Halted, Missed, PauseOver, Run, Wait
+from scheduler.known import Manual, Serving, watch
 from scheduler.state import State, load_state, save_state
 from settings.model import RetryPolicy, Schedule
+from tests.scheduler.decade_core import Core
 from tests.scheduler.decade_ledger import BrokenPromiseError, Ledger
 from tests.scheduler.decade_world import (
     BEGIN,
@@ -56,26 +51,6 @@ from tests.scheduler.decade_world import (
 )
 
 HEARTBEAT = timedelta(seconds=25)
-
-
-def seen_in_sets(known: Known, sets: Sequence[datetime | None]) -> Known:
-    """As Served._from_sets after a restart; `sets` are the slots of the published sets, None for a manual one."""
-    slots = [slot for slot in sets if slot is not None]
-    return _without_served(known, max(slots)) if slots else known
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """The product's functions; a test hands in one with a fault."""
-
-    decide: Callable[[Known, datetime], Decision] = decide
-    started: Callable[[Known, Run, datetime], Known] = after_start
-    succeeded: Callable[[Known, datetime], Change] = after_success
-    restarted: Callable[[Known, datetime], Known] = after_restart
-    taken_up: Callable[[Known, Schedule, RetryPolicy, ZoneInfo, datetime], Change] = (
-        after_settings_change
-    )
-    seen_in_sets: Callable[[Known, Sequence[datetime | None]], Known] = seen_in_sets
 
 
 @dataclass(slots=True)
@@ -113,7 +88,7 @@ class Life:
         # what the service holds in memory
         schedule, retry = self._settings
         self._known = watch(schedule, retry, self._zone, BEGIN)
-        self._ledger = Ledger(schedule, retry, self._zone, BEGIN, tally)
+        self._ledger = Ledger((schedule, retry, self._zone), BEGIN, tally)
         self._is_up = True
         self._number_seen: int | None = None
         self._taken_up = self._settings
@@ -199,14 +174,12 @@ class Life:
                 self._own_ends(own, "published", look=False)
             self._known = after_stop(self._known)
             self._ledger.stopped(self._clock)
-        else:
-            self._ledger.killed(self._clock)
-            if self._own is not None and self._own.has_lock and self._rng.random() < 0.2:
-                self._publish(self._own)
-                self._died_after_publishing = True
+        elif self._own is not None and self._own.has_lock and self._rng.random() < 0.2:
+            self._publish(self._own)
+            self._died_after_publishing = True
+        if self._rng.random() < (0.1 if self._own is None else 0.5):
+            self._edit()  # why people stop a service
         self._own = None
-        if self._rng.random() < 0.1:  # why people stop a service
-            self._edit()
         save_state(self._file, State("package", self._known))
         self._is_up = False
 

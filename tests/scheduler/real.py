@@ -130,9 +130,31 @@ def environment(**variables: str) -> dict[str, str]:
 @contextmanager
 def service(state_folder: Path, *apps: App, **variables: str) -> Iterator[Real]:
     """The service on these applications; it is gone afterwards, whatever happens."""
-    words = state_folder.with_name(f"{state_folder.name} {time.monotonic_ns()}.log")
     command = [*PROGRAM, "--state-folder", str(state_folder), "run"]
     command += [str(app.package) for app in apps]
+    with _running(command, state_folder, variables) as real:
+        yield real
+
+
+@contextmanager
+def service_of(file: Path, state_folder: Path, **variables: str) -> Iterator[Real]:
+    """The same with a service file that says what is served."""
+    command = [*PROGRAM, "--service-file", str(file), "--state-folder", str(state_folder), "run"]
+    with _running(command, state_folder, variables) as real:
+        yield real
+
+
+def serve(file: Path, *apps: App, more: str = "") -> None:
+    """Write a service file that lists these applications."""
+    rows = "".join(f"<Database><Package>{app.package}</Package></Database>" for app in apps)
+    file.write_text(
+        f"<Backup4DService><TimeZone>UTC</TimeZone><Databases>{rows}</Databases>{more}</Backup4DService>"
+    )
+
+
+@contextmanager
+def _running(command: list[str], state_folder: Path, variables: dict[str, str]) -> Iterator[Real]:
+    words = state_folder.with_name(f"{state_folder.name} {time.monotonic_ns()}.log")
     with words.open("wb") as stream:
         process = subprocess.Popen(command, stderr=stream, env=environment(**variables))
     real = Real(process, words)

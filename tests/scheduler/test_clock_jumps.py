@@ -125,6 +125,22 @@ def test_slots_missed_by_a_restart_are_caught_up_though_a_set_of_a_wrong_clock_i
         pass
 
 
+@pytest.mark.xfail(
+    strict=True, reason="the timer counts every heartbeat that a jump has passed over"
+)
+def test_a_leap_over_years_costs_neither_memory_nor_time(tmp_path: Path) -> None:
+    stage = make_stage(tmp_path, TUESDAY, {"weekly": NOON["weekly"]}, nudge=True)
+
+    with stage.service():
+        late = caught_up(53, "2026-03-10 12:00")
+        stage.move("a year ahead", YEAR, weekly=late)
+        stage.move("and a bit", SECONDS)
+        peak = _peak_mib(stage)
+        stage.say(f"  the service has used {peak} MiB at most")
+
+        assert peak < 60
+
+
 @both
 def test_a_clock_that_jumps_a_year_ahead_and_back_stops_nothing(
     tmp_path: Path, nudge: bool
@@ -201,6 +217,11 @@ def _after_a_jump(hours: int) -> list[str]:
     return [made("2026-03-10 13:00")] if hours > 0 else caught_up(1, "2026-03-10 12:00")
 
 
+def _peak_mib(stage: Stage) -> int:
+    status = Path(f"/proc/{stage.on.real.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
 # --- zones ----------------------------------------------------------------------------------------
 
 
@@ -238,7 +259,7 @@ def test_the_night_without_half_past_two_is_served_right_after_the_gap(
 
     with stage.service():
         stage.until("2026-03-29 01:00:02", hourly=[made("2026-03-29 01:00 CET")])
-        stage.until("2026-03-29 01:59:58")
+        stage.until("2026-03-29 01:55:00")
         stage.until("2026-03-29 03:00:02", **all_three("2026-03-29 03:00 CEST"))
         stage.until("2026-03-29 04:00:02", hourly=[made("2026-03-29 04:00 CEST")])
         stage.until(

@@ -7,10 +7,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scheduler.after import (
+    Change,
     after_manual_start,
     after_pause,
     after_settings_change,
     after_stop,
+    after_success,
 )
 from scheduler.decide import Halted, Missed, PauseOver, Run, Wait, decide
 from scheduler.known import Failure, Halt, Known, Owed
@@ -41,7 +43,7 @@ from tests.scheduler.stories import (
     started,
 )
 
-TWICE_A_WEEK = Weekly(2, ((0, time(8)),))
+EVERY_OTHER_MONDAY = Weekly(2, ((0, time(8)),))
 
 
 def slot(wall: str) -> Slot:
@@ -201,13 +203,29 @@ def test_another_retry_policy_keeps_a_pending_retry() -> None:
     assert changed.known == replace(known, retry=UP_TO_3)
 
 
+def test_another_retry_policy_ends_a_halt() -> None:
+    changed = after_settings_change(halted(), NIGHTLY, UP_TO_3, PARIS, at("11 12:00"))
+
+    assert changed.missed is None
+    assert changed.known == replace(halted(), retry=UP_TO_3, trouble=None)
+
+
+def test_a_success_of_which_the_service_did_not_know_ends_a_halt_and_serves_nothing() -> None:
+    change = after_success(halted(), at("12 12:00"))
+
+    assert change == Change(replace(halted(), trouble=None), None)
+    assert brief(decide(change.known, at("12 12:00"))) == "run 01-12 02:30 attempt 1 missed 1"
+
+
 def test_another_schedule_brings_its_retry_policy_zone_and_anchor() -> None:
     kiritimati = ZoneInfo("Pacific/Kiritimati")
-    now = datetime(2026, 1, 4, 10, 30, tzinfo=UTC)  # Monday 00:30 there
+    now = datetime(2026, 1, 4, 18, 30, tzinfo=UTC)  # Monday 08:30 there, Sunday in UTC
 
-    changed = after_settings_change(known_at("03 12:00"), TWICE_A_WEEK, UP_TO_3, kiritimati, now)
+    changed = after_settings_change(
+        known_at("03 12:00"), EVERY_OTHER_MONDAY, UP_TO_3, kiritimati, now
+    )
 
-    expected = Known(TWICE_A_WEEK, UP_TO_3, kiritimati, date(2026, 1, 5), now)
+    expected = Known(EVERY_OTHER_MONDAY, UP_TO_3, kiritimati, date(2026, 1, 12), now)
     # the slot of the 4th was due and is served still
     assert changed.known == replace(expected, trouble=Owed(slot("04 02:30")))
 

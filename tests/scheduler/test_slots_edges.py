@@ -143,3 +143,13 @@ def test_a_skipped_time_is_served_once_even_when_two_rules_of_a_grid_fall_into_t
     slots = islice(slots_after(Hourly(1, time(0)), utc("2026-03-29 00:00"), ANCHOR, zone), 2)
 
     assert [slot.at for slot in slots] == [utc("2026-03-29 01:00"), utc("2026-03-29 02:00")]
+
+
+def test_of_many_skipped_times_the_first_is_named() -> None:
+    zone = ZoneInfo("Pacific/Apia")  # has no 30 December 2011
+    before = datetime(2011, 12, 29, 23, tzinfo=zone)
+
+    slot = next_slot(Hourly(1, time(2)), before.astimezone(UTC), ANCHOR, zone)
+
+    assert slot is not None
+    assert (slot.at, slot.wall) == (utc("2011-12-30 10:00"), datetime.fromisoformat("2011-12-30"))

@@ -229,7 +229,13 @@ def test_a_slot_has_a_reason_exactly_when_it_is_not_the_plain_wall_time(
         assert ("does not exist on" in words) == (not times)
         assert ("first occurrence" in words) == (len(times) == 2 and slot.at == times[0])
         assert ("second occurrence" in words) == (len(times) == 2 and slot.at == times[1])
+        assert slot.at in times[:1] or not times or is_each_hour(schedule)
         assert times or is_end_of_gap(slot, zone)
+
+
+def is_each_hour(schedule: Schedule) -> bool:
+    """Only then is a repeated hour served both times."""
+    return isinstance(schedule, Hourly) and schedule.every == 1
 
 
 def is_end_of_gap(slot: Slot, zone: ZoneInfo) -> bool:

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Boots a real systemd as PID 1 of namespaces of its own, on a throw-away copy of a Debian tree.
 # boot.sh LOWER PLACE CGROUP: LOWER is overlayfs' lowerdir=, PLACE an empty folder, CGROUP a new cgroup of v2.
-# All of it (processes, mounts, what was written) is gone when the process that this becomes is killed.
+# All of it (processes, mounts, what was written) is gone when the process that this becomes, or the one that started it, is killed.
 set -euo pipefail
 echo $$ >"$3/cgroup.procs" # so that its systemd never sees the cgroups of this machine
-exec unshare --fork --kill-child --pid --mount --propagation private --uts --ipc --net --cgroup \
+exec setpriv --pdeathsig KILL unshare --fork --kill-child --pid --mount --propagation private --uts --ipc --net --cgroup \
     bash -euo pipefail -c '
 mount -t tmpfs -o mode=755,size=1g scratch "$1"
 cd "$1"

@@ -40,7 +40,7 @@ class Database:
         """A data file that takes seconds to save: it compresses, and is compressed as small as possible."""
         part = os.urandom(8 << 20).translate(_FEW_LETTERS)
         with self.outside.data_file.open("wb") as stream:
-            for number in range(12):
+            for number in range(6):
                 stream.write(part[number:] + part[:number])
 
     def sets(self) -> list[str]:

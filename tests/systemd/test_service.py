@@ -194,13 +194,13 @@ def test_a_service_file_that_is_refused_is_not_tried_again_and_again(served: Dat
 
     assert done.code != 0
     wait_until(lambda: host.shown("ActiveState") == "failed", "it is started again and again")
-    assert host.shown("ExecMainStatus") == "4"
+    assert (host.shown("ExecMainStatus"), host.shown("NRestarts")) == ("4", "0")
     assert "unknown key" in host.said()
 
 
 # --- instances ------------------------------------------------------------------------------------
 
-ODD = 'My "Shop" 100% é\\x'
+ODD = 'My "Shop" 100%h é\\x'
 
 
 def test_a_second_database_has_a_service_of_its_own_and_another_user(served: Database) -> None:
@@ -215,26 +215,29 @@ def test_a_second_database_has_a_service_of_its_own_and_another_user(served: Dat
     other.due_in(4)
     host.wait_for(PUBLISHED, unit)
 
+    assert "service       running" in host.backup4d("status", other.package).out
     assert other.is_good("data[0001]")
     assert host.shown("User", unit) == "stock"
     assert open_exposure(host, unit) <= 2.0
     assert served.sets() == []
 
 
-def test_the_end_of_one_service_takes_nothing_from_the_other(served: Database) -> None:
-    host = served.host
-    other = database(host, "Stock", owner="stock")
-    install(host, "--instance", other.package)
+def test_one_service_takes_nothing_from_the_other(host: Machine) -> None:
+    """Whichever is first: systemd gives folders to a service with all that is inside, and removes them so."""
+    served, other = database(host), database(host, "Stock", owner="stock")
     unit = "backup4d@srv-4d-Stock.service"
+    install(host, "--instance", other.package)
     host.wait_for(NEXT, unit)
-    folders = ("/run/backup4d/srv-4d-Stock", "/var/lib/backup4d/srv-4d-Stock")
+    folders = ("/run/backup4d-srv-4d-Stock", "/var/lib/backup4d-srv-4d-Stock")
     before = [sorted(p.name for p in host.path(folder).iterdir()) for folder in folders]
 
-    host.does("systemctl", "restart", "backup4d")
+    install(host, served.package)
+    host.wait_for(NEXT)
     host.does("systemctl", "stop", "backup4d")
 
     after = [sorted(p.name for p in host.path(folder).iterdir()) for folder in folders]
     assert after == before
+    assert before[0] != []
     assert [host.sh(f"stat -c %U {folder}").strip() for folder in folders] == ["stock", "stock"]
 
 

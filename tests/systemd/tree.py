@@ -17,7 +17,7 @@ from tests.docs.pages import HOUSE
 
 _PACKAGES = "systemd,systemd-sysv,dbus,procps,python3-minimal,libpython3-stdlib,python3-venv"
 _SUITE, _PYTHON = "bookworm", "3.11"
-_TOOLS = ("unshare", "nsenter", "mount", "pivot_root", "chroot", "bash")
+_TOOLS = ("unshare", "setpriv", "nsenter", "mount", "pivot_root", "chroot", "bash")
 _MINUTES = 60
 
 
