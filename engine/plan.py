@@ -1,5 +1,6 @@
 """What one backup will do, decided before a byte is written; everything that can be refused is refused here."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -84,13 +85,21 @@ def prepare_destination(destination: Path, package: Path, *, separate: bool) -> 
         check_mounted(destination, package, separate=separate)
         if not destination.is_dir():
             raise NotADirectoryError(20, "it is not a folder", str(destination))
-        if not os.access(destination, os.W_OK | os.X_OK):
-            raise PermissionError(13, "this user may not write there", str(destination))
+        _check_writable(destination)
     except OSError as error:
+        hint = "mount the volume, create the folder, or correct General/DestinationFolder"
+        if error.errno == errno.EROFS:
+            hint = "mount it for writing; a service must be allowed to write there: backup4d install-service"
         raise DestinationError(
-            f"Destination folder can not be created : {destination} ({error.strerror})",
-            hint="mount the volume, create the folder, or correct General/DestinationFolder",
+            f"Destination folder can not be created : {destination} ({error.strerror})", hint=hint
         ) from error
+
+
+def _check_writable(destination: Path) -> None:
+    if os.statvfs(destination).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(destination))
+    if not os.access(destination, os.W_OK | os.X_OK):
+        raise PermissionError(13, "this user may not write there", str(destination))
 
 
 def is_separate(destination: Path, package: Path) -> bool:

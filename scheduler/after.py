@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from scheduler.decide import Missed, PauseOver, Run, decide
+from scheduler.decide import ON_TIME, Missed, PauseOver, Run, decide
 from scheduler.known import (
     Failure,
     Halt,
@@ -21,7 +21,7 @@ from scheduler.known import (
     Trouble,
     attempts_allowed,
 )
-from scheduler.slots import MissedSlots, first_anchor, missed_slots
+from scheduler.slots import MissedSlots, Slot, first_anchor, missed_slots
 from settings.model import (
     Never,
     RetryAtNextSlot,
@@ -37,10 +37,10 @@ BACKUP_FAILED = 1409
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is known now; `missed` are slots to journal that nobody will serve, None when there are none."""
+    """What is known now; `missed` are slots to journal that nobody will serve."""
 
     known: Known
-    missed: Missed | None
+    missed: tuple[Missed, ...] = ()
 
 
 # --- a run begins ---------------------------------------------------------------------------------
@@ -102,21 +102,37 @@ def _trouble_after(
 
 
 def _end_run(known: Known, at: datetime) -> Change:
-    """What came due meanwhile: the first is answered for by a run for an earlier slot, others are missed."""
-    ended = replace(known, running=None)
-    running = known.running
-    if running is None:
-        return Change(ended, None)
+    """The run is over; what came due before a person's run began is left for `decide`."""
+    if isinstance(known.running, Manual) and _slots(
+        known, known.answered_until, known.running.began
+    ):
+        return Change(replace(known, running=None))
+    change = _settle(known, at)
+    return replace(change, known=replace(change.known, running=None))
+
+
+def _settle(known: Known, at: datetime) -> Change:
+    """What came due while a run is on: the first is answered for by a run for an earlier slot, others are missed.
+
+    What came due before a person's own run began is owed, with all since.
+    """
+    running, joined = known.running, _slots(known, known.answered_until, at)
+    if joined is None or running is None:
+        return Change(known)
+    is_caught_up = not isinstance(known.retry, RetryAtNextSlot)
     if isinstance(running, Manual) and _slots(known, known.answered_until, running.began):
-        return Change(ended, None)  # due before it began: served now, with all since
-    if isinstance(running, Serving) and (joined := _slots(known, known.answered_until, at)):
-        ended = replace(ended, answered_until=joined.first.at)
-    missed = _slots(ended, ended.answered_until, at)
+        if not is_caught_up:
+            note = Missed(joined, "came due before a person's own backup; settings: no catch-up")
+            return Change(after_missed(known, note), (note,))
+        owed = _owe(known, at)
+        return Change(replace(known, trouble=owed, answered_until=joined.last.at))
+    if isinstance(running, Serving):
+        known = replace(known, answered_until=joined.first.at)
+    missed = _slots(known, known.answered_until, at)
     if missed is None:
-        return Change(ended, None)
-    words = "came due while another backup of this database was running"
-    note = Missed(missed, words)
-    return Change(after_missed(ended, note), note)
+        return Change(known)
+    note = Missed(missed, "came due while another backup of this database was running")
+    return Change(after_missed(known, note), (note,))
 
 
 def _slots(known: Known, since: datetime, until: datetime) -> MissedSlots | None:
@@ -136,6 +152,20 @@ def after_restart(known: Known, at: datetime) -> Known:
     if isinstance(known.running, Serving):
         trouble = _trouble_after(known.retry, known.running, BACKUP_FAILED, at)
     return replace(known, running=None, trouble=_without_halt(trouble))
+
+
+def after_sets_seen(known: Known, served: frozenset[datetime], at: datetime) -> Known:
+    """At a start: sets appeared that the state does not know of, for these slots, so these are served.
+
+    The run died, or the state could not be saved, after its set had appeared. A slot that lies ahead of now
+    was served under a wrong clock and says nothing of what comes before it.
+    """
+    if isinstance(known.running, Serving) and known.running.slot.at in served:
+        known = replace(known, running=None)
+    if isinstance(known.trouble, Failure | Owed) and known.trouble.slot.at in served:
+        known = replace(known, trouble=None)
+    newest = max((slot for slot in served if slot <= at), default=known.answered_until)
+    return replace(known, answered_until=max(newest, known.answered_until))
 
 
 def after_stop(known: Known) -> Known:
@@ -169,7 +199,7 @@ def after_settings_change(
     """A halt is over, what is due now is served still, and a new schedule or zone counts from now."""
     if schedule == known.schedule and zone == known.zone:
         trouble = _without_halt(known.trouble)
-        return Change(replace(known, retry=retry, trouble=trouble), None)
+        return Change(replace(known, retry=retry, trouble=trouble))
     closed = _close_schedule(known, schedule, at)
     anchor = known.anchor if schedule == known.schedule else first_anchor(schedule, at, zone)
     changed = replace(
@@ -179,33 +209,50 @@ def after_settings_change(
 
 
 def _close_schedule(known: Known, new: Schedule, at: datetime) -> Change:
-    """What is left of the old schedule: slots to journal, and a slot that is served under the new one."""
-    due = _slots(known, known.answered_until, at)
-    if due and isinstance(new, Never | Unschedulable):
-        return Change(
-            replace(known, trouble=None), Missed(due, "automatic backups were turned off")
-        )
+    """What is left of the old schedule: slots to journal, and slots that are served under the new one."""
+    change = _settle(known, at) if known.running is not None else _settle_idle(known, at)
+    trouble = _without_halt(change.known.trouble)
+    if not isinstance(new, Never | Unschedulable):
+        return replace(change, known=replace(change.known, trouble=trouble))
+    missed = change.missed
+    if isinstance(trouble, Owed):
+        slots = MissedSlots(trouble.slot, _last_due(known, at) or trouble.slot, trouble.missed or 1)
+        missed = (*missed, Missed(slots, "automatic backups were turned off"))
+    return Change(replace(change.known, trouble=None), missed)
+
+
+def _settle_idle(known: Known, at: datetime) -> Change:
+    """No run is on: what is due now is owed, what nobody will serve is told."""
+    missed: list[Missed] = []
+    paused_until = known.paused_until
     decision = decide(known, at)
-    if isinstance(decision, Missed):
-        left = _close_schedule(after_missed(known, decision), new, at)
-        return replace(left, missed=_together(decision, left.missed))
-    if isinstance(decision, PauseOver):  # is told when `decide` is asked the next time
-        left = _close_schedule(after_pause(known, None), new, at)
-        return replace(left, known=after_pause(left.known, known.paused_until))
-    trouble = _without_halt(known.trouble)
-    if isinstance(new, Never | Unschedulable):
-        trouble = None
-    elif isinstance(decision, Run) and decision.attempt == 1:
-        trouble = Owed(decision.slot)
-    return Change(replace(known, trouble=trouble), None)
+    while isinstance(decision, Missed | PauseOver):
+        if isinstance(decision, Missed):
+            missed.append(decision)
+            known = after_missed(known, decision)
+        else:
+            known = after_pause(known, None)
+        decision = decide(known, at)
+    if isinstance(decision, Run) and decision.attempt == 1:
+        known = replace(known, trouble=_owe(known, at))
+    # the end of a pause is told when `decide` is asked the next time
+    return Change(after_pause(known, paused_until), tuple(missed))
 
 
-def _together(one: Missed, other: Missed | None) -> Missed:
-    """Slots of a pause, and after them slots that nobody catches up."""
-    if other is None:
-        return one
-    slots = MissedSlots(one.slots.first, other.slots.last, one.slots.count + other.slots.count)
-    return Missed(slots, f"{one.reason}; {other.reason}")
+def _owe(known: Known, at: datetime) -> Owed:
+    """What is owed with all that has come due since, each of them counted."""
+    due = _slots(known, known.answered_until, at)
+    if isinstance(known.trouble, Owed):
+        count = max(1, known.trouble.missed) + due.count if due else known.trouble.missed
+        return Owed(known.trouble.slot, count)
+    assert due is not None  # noqa: S101 - a first attempt is for a slot that is due or owed
+    late = at - due.last.at >= ON_TIME
+    return Owed(due.first, due.count if late or due.count > 1 else 0)
+
+
+def _last_due(known: Known, at: datetime) -> Slot | None:
+    due = _slots(known, known.answered_until, at)
+    return None if due is None else due.last
 
 
 def _without_halt(trouble: Trouble | None) -> Trouble | None:

@@ -93,7 +93,7 @@ def _ask_service(
     file: Path, layout: DatabaseLayout, around: Surroundings, *, accept_destination: bool
 ) -> Outcome:
     rows = call_about(file, "backup", layout, accept_destination=accept_destination)
-    last = _follow(rows, around.report, around.stop, lambda: next(call_about(file, "stop", layout)))
+    last = _follow(rows, around.report, around.stop, lambda: _ask_stop(file, layout))
     match ending_from_json(last):
         case Published(folder=folder, text=text, warnings=warnings, removed=removed):
             facts = read_manifest(Path(folder)).facts
@@ -104,6 +104,13 @@ def _ask_service(
             raise error
         case other:
             raise EngineError(f"the service answered what was not asked: {other}")
+
+
+def _ask_stop(file: Path, layout: DatabaseLayout) -> None:
+    """Press the service's Stop button; what becomes of it, the backup's own answers tell."""
+    for row in call_about(file, "stop", layout):
+        if "alive" not in row:  # who hangs up before it was taken is not obeyed
+            return
 
 
 def _follow(

@@ -23,13 +23,13 @@ from scheduler.caller import (
     control_socket,
 )
 from scheduler.context import Context, context_of
+from scheduler.desk import pause_is_saved
 from scheduler.instance import SERVICE_LOCK
 from scheduler.known import LONGEST_PAUSE
 from scheduler.moments import local_text, parse_moment
 from scheduler.outcomes import Ending, Failed, Published, ending_from_json
 from scheduler.screen import say, say_json, warn
 from scheduler.served import Host, Served
-from scheduler.state import StateError, load_state, state_file
 from settings.layout import DatabaseLayout
 from settings.service_model import ServedDatabase
 
@@ -226,12 +226,14 @@ def resume(ctx: click.Context, database: Path, data_file: Path | None, *, as_jso
 
 def _set_pause(context: Context, layout: DatabaseLayout, until: datetime | None) -> bool:
     """Through the service, else in the state it will find; whether there was a pause before."""
+    folder = context.environment.state_folder
     file = control_socket(context.environment)
     if file is not None:
-        if until is None:
-            return bool(call_once(file, "resume", layout)["was_paused"])
-        return bool(call_once(file, "pause", layout, until=until.isoformat())["was_paused"])
-    folder = context.environment.state_folder
+        what = "resume" if until is None else "pause"
+        row = call_once(file, what, layout, until=until and until.isoformat())
+        if not row["saved"]:
+            raise _not_saved(folder)
+        return bool(row["was_paused"])
     folder.mkdir(parents=True, exist_ok=True)
     now = context.clock.now()
     with holding(folder / SERVICE_LOCK, "pausing backups"):
@@ -243,21 +245,17 @@ def _set_pause(context: Context, layout: DatabaseLayout, until: datetime | None)
         was_paused = served.known.paused_until is not None
         if until is not None or was_paused:
             served.pause(until, f"user {_user_name()}", now)
-            _prove_saved(folder, layout, until)
+            if not pause_is_saved(folder, layout, until):
+                raise _not_saved(folder)
         return was_paused
 
 
-def _prove_saved(folder: Path, layout: DatabaseLayout, until: datetime | None) -> None:
-    """The service would only log that its state cannot be written; here nothing else remembers."""
-    file = state_file(folder, layout.data_file)
-    try:
-        state = load_state(file)
-    except StateError:
-        state = None
-    if state is None or state.known.paused_until != until:
-        raise EngineError(
-            f"this could not be saved in {file}", hint="is its disk full or read-only?"
-        )
+def _not_saved(folder: Path) -> EngineError:
+    return EngineError(
+        f"this could not be saved in {folder}, and would be forgotten with the next restart",
+        hint="is its disk full or read-only? then try again",
+        code=Code.DONE,
+    )
 
 
 def _user_name() -> str:
@@ -278,7 +276,7 @@ def reload(ctx: click.Context) -> int:
     It does so by itself within 30 seconds of an edit; this says at once what came of it. Exit code 1 when
     anything was refused, or no service runs.
     """
-    context = context_of(ctx)
+    context = context_of(ctx, tolerant=True)  # the service says what is wrong with its file
     file = control_socket(context.environment)
     if file is None:
         raise EngineError(

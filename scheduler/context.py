@@ -36,12 +36,13 @@ class Context:
 
     def at_home_of(self, package: Path) -> "Context":
         """The context of the service that serves this package alone, where there is one (`backup4d@.service`)."""
-        folder = instance_folder(self.environment.state_folder, package)
+        state, runtime = self.environment.home
+        folder = instance_folder(state, package)
         try:
             (folder / SERVICE_LOCK).lstat()
         except OSError:
             return self
-        runtime = instance_folder(self.environment.runtime_folder, package)
+        runtime = instance_folder(runtime, package)
         environment = replace(self.environment, state_folder=folder, runtime_folder=runtime)
         return replace(self, environment=environment)
 

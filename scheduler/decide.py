@@ -114,9 +114,8 @@ def decide(known: Known, now: datetime) -> Decision:
     match known.trouble:
         case Halt() as halt:
             return _decide_halted(known, halt, now)
-        case Owed(slot):
-            words = f"the {_slot_words(known, slot)} backup was due and is still owed"
-            return Run(slot, known.answered_until, 1, 0, words)
+        case Owed() as owed:
+            return _decide_owed(known, owed, now)
         case Failure() | None:
             coming = _next(known)
             due = _due(known, now) if coming and coming.at <= now else None
@@ -181,19 +180,40 @@ def _decide_halted(known: Known, halt: Halt, now: datetime) -> Missed | Halted:
     return Halted(words, _next(known))
 
 
+def _decide_owed(known: Known, owed: Owed, now: datetime) -> Run | Missed:
+    """One run for what is owed and for all that has come due since."""
+    due = _due(known, now)
+    late = _late(known, due, now) if due else None
+    if late and isinstance(known.retry, RetryAtNextSlot):
+        missed = _missed_words(known, late.count, late)
+        return Missed(late, f"{missed}; settings: no catch-up")
+    missed = owed.missed
+    if late:
+        missed = max(1, missed) + late.count
+    first = _slot_words(known, owed.slot)
+    words = f"the {first} backup was due and is still owed"
+    if missed > 1:
+        words = f"catch-up: {missed} missed since {first}"
+    return Run(owed.slot, due.last.at if due else known.answered_until, 1, missed, words)
+
+
+def _late(known: Known, due: MissedSlots, now: datetime) -> MissedSlots | None:
+    """Those of the due slots that are no longer served on time."""
+    return _due(known, due.last.at - _TICK) if now - due.last.at < ON_TIME else due
+
+
 def _decide_due(known: Known, due: MissedSlots, now: datetime) -> Run | Missed:
-    on_time = now - due.last.at < ON_TIME
-    missed = due.count - 1 if on_time else due.count
-    if missed and isinstance(known.retry, RetryAtNextSlot):
-        late = _due(known, due.last.at - _TICK) if on_time else due
-        return Missed(late or due, f"{_missed_words(known, missed, due)}; settings: no catch-up")
+    late = _late(known, due, now)
     reason = f"{_slot_words(known, due.first)} backup ({describe_schedule(known.schedule)})"
-    if missed:
-        reason = f"catch-up: {_missed_words(known, missed, due)}"
+    if late:
+        missed_words = _missed_words(known, late.count, late)
+        if isinstance(known.retry, RetryAtNextSlot):
+            return Missed(late, f"{missed_words}; settings: no catch-up")
+        reason = f"catch-up: {missed_words}"
     if isinstance(known.trouble, Failure):
         failed = _slot_words(known, known.trouble.slot)
         reason += f"; the retry of the {failed} backup is dropped, the slot comes first"
-    return Run(due.first, due.last.at, 1, missed, reason)
+    return Run(due.first, due.last.at, 1, late.count if late else 0, reason)
 
 
 def _missed_words(known: Known, missed: int, due: MissedSlots) -> str:

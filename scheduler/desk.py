@@ -16,6 +16,8 @@ from scheduler.known import LONGEST_PAUSE
 from scheduler.outcomes import ending_to_json
 from scheduler.runs import Job, Runs
 from scheduler.served import Served
+from scheduler.state import StateError, load_state, state_file
+from settings.layout import DatabaseLayout
 
 _log = logging.getLogger(__name__)
 
@@ -77,10 +79,13 @@ class Desk:
         package, data_file = _full_path(row["package"]), _full_path(row["data_file"])
         for database in self.databases:
             named = database.entry.data_file
-            if _is_same(database.entry.package, package) and named in (None, data_file):
+            if named is None and database.layout is not None:
+                named = database.layout.data_file
+            is_meant = named is None or _is_same(named, data_file)
+            if is_meant and _is_same(database.entry.package, package):
                 return database
         raise _RefusedError(
-            f"the service does not serve {package}",
+            f"the service does not serve {package} with its data file {data_file}",
             hint="list it in the service file; see docs/settings.md",
         )
 
@@ -134,7 +139,7 @@ class Desk:
                 exit_code=Exit.LOCKED,
             )
         job = Job(database, None, f"asked for by {asked.who}")
-        job.accept_destination = bool(asked.row.get("accept_destination"))
+        job.accept_destination = asked.row.get("accept_destination") is True
         database.begin_manual(now)
         self._runs.add(job)
         _follow(asked, job)
@@ -153,20 +158,35 @@ class Desk:
                 exit_code=Exit.USAGE,
             )
         was_paused = _is_paused(database)
-        database.pause(until.astimezone(UTC), asked.who, now)
-        return {"last": True, "was_paused": was_paused}
+        until = until.astimezone(UTC)
+        database.pause(until, asked.who, now)
+        return {"last": True, "was_paused": was_paused, "saved": self._is_saved(database, until)}
 
     def _resume(self, database: Served, who: str) -> dict[str, Any]:
         was_paused = _is_paused(database)
-        if was_paused:
-            database.pause(None, who, self._clock.now())
-        return {"last": True, "was_paused": was_paused}
+        if not was_paused:
+            return {"last": True, "was_paused": False, "saved": True}
+        database.pause(None, who, self._clock.now())
+        return {"last": True, "was_paused": True, "saved": self._is_saved(database, None)}
+
+    def _is_saved(self, database: Served, until: datetime | None) -> bool:
+        folder, layout = self._runs.host.state_folder, database.layout
+        return layout is not None and pause_is_saved(folder, layout, until)
 
     def _known(self, row: dict[str, Any]) -> Served:
         database = self._database(row)
         if database.known is None:
             raise _RefusedError(database.problem or f"nothing is known of {database.name} yet")
         return database
+
+
+def pause_is_saved(state_folder: Path, layout: DatabaseLayout, until: datetime | None) -> bool:
+    """Whether a restart will find this pause; a state that cannot be written is only told in the log."""
+    try:
+        state = load_state(state_file(state_folder, layout.data_file))
+    except StateError:
+        return False
+    return state is not None and state.known.paused_until == until
 
 
 def _is_paused(database: Served) -> bool:

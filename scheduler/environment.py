@@ -20,12 +20,14 @@ _LOCALTIME, _TIMEZONE = Path("/etc/localtime"), Path("/etc/timezone")
 class Environment:
     """What the process was told by whoever started it.
 
-    `runtime_folder` is where a service has its control socket. `notify_socket` is None outside systemd;
-    `journald` is true when standard error goes to the journal.
+    `runtime_folder` is where a service has its control socket; `home` the state and runtime folder beside
+    which services for one database have theirs. `notify_socket` is None outside systemd; `journald` is true
+    when standard error goes to the journal.
     """
 
     state_folder: Path
     runtime_folder: Path
+    home: tuple[Path, Path]
     service_file: Path
     notify_socket: str | None
     journald: bool
@@ -36,10 +38,14 @@ def read_environment(
 ) -> Environment:
     """Read the variables (the process's own when none are given); a named state folder counts more."""
     values = os.environ if variables is None else variables
+    is_named = state_folder is not None
     folder = state_folder or _state_folder(values)
+    runtime_folder = _runtime_folder(values, folder, named=is_named)
+    system = (SYSTEM_STATE_FOLDER, SYSTEM_RUNTIME_FOLDER)
     return Environment(
         state_folder=folder,
-        runtime_folder=_runtime_folder(values, folder, named=state_folder is not None),
+        runtime_folder=runtime_folder,
+        home=(folder, runtime_folder) if is_named else system,
         service_file=SYSTEM_SERVICE_FILE,
         notify_socket=values.get("NOTIFY_SOCKET"),
         journald="JOURNAL_STREAM" in values,
@@ -49,7 +55,7 @@ def read_environment(
 def _state_folder(values: Mapping[str, str]) -> Path:
     """systemd's StateDirectory; else that of an installed service; else the user's own (XDG)."""
     if folder := values.get("STATE_DIRECTORY"):
-        return Path(folder.split(":")[0])
+        return _first_folder(folder)
     if os.access(SYSTEM_STATE_FOLDER, os.R_OK | os.X_OK):
         return SYSTEM_STATE_FOLDER
     if folder := values.get("XDG_STATE_HOME"):
@@ -57,10 +63,16 @@ def _state_folder(values: Mapping[str, str]) -> Path:
     return Path(values.get("HOME", "/root")) / ".local" / "state" / "backup4d"
 
 
+def _first_folder(folders: str) -> Path:
+    """systemd sets a colon between several; an instance may have one in its name."""
+    whole = Path(folders)
+    return whole if whole.is_dir() else Path(folders.split(":", maxsplit=1)[0])
+
+
 def _runtime_folder(values: Mapping[str, str], state_folder: Path, *, named: bool) -> Path:
     """systemd's RuntimeDirectory; of a service with a state folder of its own, or none of systemd's, that folder."""
     if folder := values.get("RUNTIME_DIRECTORY"):
-        return Path(folder.split(":")[0])
+        return _first_folder(folder)
     if state_folder == SYSTEM_STATE_FOLDER and not named:
         return SYSTEM_RUNTIME_FOLDER
     if (folder := values.get("XDG_RUNTIME_DIR")) and not named:

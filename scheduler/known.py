@@ -38,9 +38,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """`slot` was due when the settings changed or the service was stopped, and is served still."""
+    """`slot` was due when the settings changed or the service was stopped, and is served still.
+
+    With it, `missed` slots passed that nobody could serve, itself among them; 0 when it alone is owed.
+    """
 
     slot: Slot
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

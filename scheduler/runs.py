@@ -91,8 +91,16 @@ class Runs:
                 continue
             device = job.database.destination_device()
             busy = sum(other.device == device for other in self._jobs)
-            if busy < self.host.limits.runs_per_device:
+            if busy < self.host.limits.runs_per_device and not self._is_package_busy(job):
                 self._start(job, device)
+
+    def _is_package_busy(self, job: Job) -> bool:
+        """Data files of one package share its lock."""
+        package = job.database.entry.package
+        return any(
+            other.child is not None and other.database.entry.package == package
+            for other in self._jobs
+        )
 
     def _start(self, job: Job, device: int) -> None:
         request = job.database.request(job.scheduled, accept_destination=job.accept_destination)

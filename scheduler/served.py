@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.errors import BusyError, Code, EngineError, RefusedError
@@ -11,7 +12,7 @@ from engine.journal import one_line
 from engine.lock import DATABASE_LOCK, current_holder, read_memory
 from engine.plan import resolve_destination
 from engine.request import Request
-from engine.sets import take_inventory
+from engine.sets import StoredSet, take_inventory
 from scheduler.after import (
     Change,
     after_cancel,
@@ -21,6 +22,7 @@ from scheduler.after import (
     after_missed,
     after_pause,
     after_restart,
+    after_sets_seen,
     after_settings_change,
     after_start,
     after_stop,
@@ -28,7 +30,7 @@ from scheduler.after import (
 )
 from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, decide
 from scheduler.instance import SERVICE_LOCK, instance_folder, instance_unit
-from scheduler.known import Failure, Halt, Known, Manual, Owed, Serving, watch
+from scheduler.known import Halt, Known, Manual, watch
 from scheduler.outcomes import Ending, Failed, Postponed, Published
 from scheduler.settings_source import InForce, SettingsSource, last_good_file
 from scheduler.state import (
@@ -51,12 +53,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What all databases of one service share; replaced as a whole when service file or zone change."""
+    """What all databases of one service share; replaced as a whole when service file or zone change.
+
+    `runtime_folder` is None where no other service can be beside this one.
+    """
 
     state_folder: Path
     zone: ZoneInfo
     path_map: PathMap
     limits: Limits = field(default_factory=Limits)
+    runtime_folder: Path | None = None
 
 
 class Served:
@@ -118,11 +124,7 @@ class Served:
 
     def _is_served_elsewhere(self) -> bool:
         """Its own instance of backup4d@.service has it; when that ends, the sets say what it has served."""
-        folder = instance_folder(self._host.state_folder, self.entry.package)
-        try:
-            holder = current_holder(folder / SERVICE_LOCK)
-        except OSError:
-            return False
+        holder = self._instance()
         if holder is None:
             return False
         if not self._is_running_here:
@@ -130,6 +132,18 @@ class Served:
         unit = instance_unit(self.entry.package)
         self.problem = f"{unit} serves it (process {holder.get('pid', '?')}); stop one of the two"
         return True
+
+    def _instance(self) -> dict[str, Any] | None:
+        """What the service for this database alone says of itself; None when there is none."""
+        package, host = self.entry.package, self._host
+        try:
+            return current_holder(instance_folder(host.state_folder, package) / SERVICE_LOCK)
+        except PermissionError:
+            # another user's: systemd makes the runtime folder at its start and removes it at its end
+            runtime = host.runtime_folder
+            return {} if runtime and instance_folder(runtime, package).is_dir() else None
+        except OSError:
+            return None
 
     def _refuse(self, why: str, now: datetime, *, kept: bool) -> None:
         """Say it once for each broken edit."""
@@ -174,13 +188,16 @@ class Served:
             state = load_state(file)
         except StateError as error:
             self._set_state_aside(file, error, now)
+        sets = self._sets(found)
+        number = max((stored.number for stored in sets), default=0)
         if state is None:
             settings = found.reading.settings
             known = watch(settings.schedule, settings.retry, self._host.zone, now)
-            state = State(str(found.layout.package), known)
-            return replace(state, known=self._from_sets(state.known, found, restarted=False))
-        known = self._from_sets(state.known, found, restarted=True)
-        return replace(state, known=after_restart(known, now))
+            return State(str(found.layout.package), _from_sets(known, sets, now), number=number)
+        unseen = (stored for stored in sets if stored.number > (state.number or 0))
+        served = frozenset(s.facts.scheduled for s in unseen if s.facts.scheduled is not None)
+        known = after_restart(after_sets_seen(state.known, served, now), now)
+        return replace(state, known=known, number=max(number, state.number or 0))
 
     def _set_state_aside(self, file: Path, error: StateError, now: datetime) -> None:
         try:
@@ -192,24 +209,14 @@ class Served:
         _log.error("%s: %s", self.name, words)
         self._teller().settings((words, "It is rebuilt from the sets"), now)
 
-    def _from_sets(self, known: Known, found: InForce, *, restarted: bool) -> Known:
-        """What the sets prove: a slot whose set was published is served, whatever the state says."""
+    def _sets(self, found: InForce) -> tuple[StoredSet, ...]:
+        """The sets there are; none while the destination cannot be looked at."""
         layout = found.layout
         try:
             destination = resolve_destination(layout, found.reading.settings, self._host.path_map)
-            inventory = take_inventory(destination, layout.data_file.stem, layout.data_file)
+            return take_inventory(destination, layout.data_file.stem, layout.data_file).sets
         except (OSError, EngineError):
-            return known
-        slots = [s.facts.scheduled for s in inventory.sets if s.facts.scheduled is not None]
-        if not slots:
-            return known
-        newest = max(slots)
-        if restarted:
-            return _without_served(known, newest)
-        if newest < known.answered_until:
-            anchor = newest.astimezone(known.zone).date()
-            return replace(known, answered_until=newest, anchor=anchor)
-        return known
+            return ()
 
     def _notice_others(self, layout: DatabaseLayout, now: datetime) -> None:
         """A backup started by hand holds the lock; when it succeeded, the lock's memory has a new number."""
@@ -226,6 +233,7 @@ class Served:
         succeeded = self._number_seen is not None and number != self._number_seen
         self._number_seen = number
         if succeeded:
+            self._state = replace(self._state, number=max(number, self._state.number or 0))
             self._apply(after_success(known, now), now)
         elif holder is not None and known.running is None:
             self._change(after_manual_start(known, now))
@@ -296,6 +304,7 @@ class Served:
         self._is_running_here = False
         if isinstance(ending, Published):
             self._number_seen = ending.number
+            self._state = replace(self._state, number=max(ending.number, self._state.number or 0))
         # without the lock, the engine journals nothing
         if isinstance(ending, Failed) and (not journaled or ending.code == Code.BUSY):
             self._teller().aborted(_error_of(ending), now)
@@ -335,8 +344,8 @@ class Served:
     # --- remembering and telling
 
     def _apply(self, change: Change, now: datetime) -> None:
-        if change.missed is not None:
-            self._teller().missed(change.missed, now)
+        for missed in change.missed:
+            self._teller().missed(missed, now)
         self._change(change.known)
 
     def _change(self, known: Known) -> None:
@@ -381,12 +390,10 @@ def _last_run(ending: Ending, now: datetime) -> LastRun:
             return LastRun(now, code, text, None)
 
 
-def _without_served(known: Known, newest: datetime) -> Known:
-    """The run died, or the state was not saved, after the set had appeared: the slot is served all the same."""
-    if isinstance(known.running, Serving) and newest >= known.running.slot.at:
-        known = replace(known, running=None)
-    if isinstance(known.trouble, Failure | Owed) and newest >= known.trouble.slot.at:
-        known = replace(known, trouble=None)
-    if newest > known.answered_until:
-        known = replace(known, answered_until=newest)
-    return known
+def _from_sets(known: Known, sets: tuple[StoredSet, ...], now: datetime) -> Known:
+    """Nothing is remembered: slots count from the newest that a set was made for, by a clock that was right."""
+    slots = [stored.facts.scheduled for stored in sets if stored.facts.scheduled is not None]
+    past = [slot for slot in slots if slot <= now]
+    if not past:
+        return known
+    return replace(known, answered_until=past[-1], anchor=past[-1].astimezone(known.zone).date())

@@ -101,5 +101,11 @@ class ServiceSource:
 
 
 def _host_of(context: Context) -> Host:
-    service = context.service
-    return Host(context.environment.state_folder, context.zone, service.path_map, service.limits)
+    service, environment = context.service, context.environment
+    return Host(
+        environment.state_folder,
+        context.zone,
+        service.path_map,
+        service.limits,
+        environment.runtime_folder,
+    )

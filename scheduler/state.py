@@ -50,11 +50,15 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything remembered of one database; `last` is None before the first run."""
+    """Everything remembered of one database; `last` is None before the first run.
+
+    `number` is the highest set number it knows of, None before it knew of any.
+    """
 
     package: str
     known: Known
     last: LastRun | None = None
+    number: int | None = None
 
 
 class StateError(Exception):
@@ -126,6 +130,7 @@ def _state_to(state: State) -> dict[str, Any]:
         "trouble": _trouble_to(known.trouble),
         "running": _running_to(known.running),
         "paused_until": None if known.paused_until is None else known.paused_until.isoformat(),
+        "number": state.number,
         "last": None
         if state.last is None
         else {
@@ -151,9 +156,10 @@ def _state_from(row: dict[str, Any]) -> State:
         paused_until=None if paused_until is None else _instant(paused_until),
     )
     if last is not None:
-        number = None if last["number"] is None else int(last["number"])
-        last = LastRun(_instant(last["ended"]), int(last["code"]), str(last["text"]), number)
-    return State(str(row["package"]), known, last)
+        of_run = None if last["number"] is None else int(last["number"])
+        last = LastRun(_instant(last["ended"]), int(last["code"]), str(last["text"]), of_run)
+    number = row.get("number")
+    return State(str(row["package"]), known, last, None if number is None else int(number))
 
 
 def _instant(text: str) -> datetime:
@@ -266,8 +272,8 @@ def _trouble_to(trouble: Trouble | None) -> dict[str, Any] | None:
     match trouble:
         case None:
             return None
-        case Owed(slot):
-            return {"kind": "owed", "slot": _slot_to(slot)}
+        case Owed(slot, missed):
+            return {"kind": "owed", "slot": _slot_to(slot), "missed": missed}
         case Failure(slot, attempts, at, code):
             return _attempts_to("failure", slot, attempts, at, code)
         case Halt(slot, attempts, at, code):
@@ -290,7 +296,7 @@ def _trouble_from(row: dict[str, Any] | None) -> Trouble | None:
     slot = _slot_from(row["slot"])
     match row["kind"]:
         case "owed":
-            return Owed(slot)
+            return Owed(slot, _within(row.get("missed", 0), 0, sys.maxsize))
         case "failure":
             return Failure(slot, int(row["attempts"]), _instant(row["at"]), int(row["code"]))
         case "halt":

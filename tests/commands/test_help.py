@@ -5,7 +5,10 @@ import pytest
 from engine.version import VERSION
 from tests.commands.terminal import Terminal
 
-COMMANDS = ("backup", "demo", "list", "restore", "run", "settings", "show", "status", "verify")
+COMMANDS = (
+    *("backup", "demo", "install-service", "list", "pause", "reload", "restore", "resume", "run"),
+    *("schedule", "settings", "show", "status", "stop", "uninstall-service", "verify"),
+)
 SETTINGS = ("check", "explain", "show", "set", "schema")
 BOTH = [(name,) for name in COMMANDS] + [("settings", name) for name in SETTINGS]
 

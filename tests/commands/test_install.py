@@ -309,6 +309,17 @@ def test_wrong_use_writes_nothing(terminal: Terminal, root: Path, words: tuple[s
     assert below(root) == {}
 
 
+def test_a_broken_service_file_is_refused_before_anything_is_written(
+    installs: Installs, root: Path, app: App
+) -> None:
+    file = root / SERVICE_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text("<Backup4DService><Zone/></Backup4DService>")
+
+    assert installs(app.package).code == 4
+    assert list(below(root)) == [SERVICE_FILE]
+
+
 def test_another_service_file_cannot_be_installed(terminal: Terminal, root: Path, app: App) -> None:
     printed = terminal.types("install-service", "--root", root, app.package)
 

@@ -144,7 +144,11 @@ def test_an_installed_wheel_brings_the_units_along(tmp_path: Path) -> None:
     found = subprocess.run(
         [
             venv / "bin/python",
-            *("-c", "import scheduler, pathlib; print(pathlib.Path(scheduler.__file__).parent)"),
+            *(
+                "-I",
+                "-c",
+                "import scheduler, pathlib; print(pathlib.Path(scheduler.__file__).parent)",
+            ),
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -1,6 +1,6 @@
 """The functions of the product that the simulation drives; a test hands in a set with a fault."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,20 +8,14 @@ from zoneinfo import ZoneInfo
 from scheduler.after import (
     Change,
     after_restart,
+    after_sets_seen,
     after_settings_change,
     after_start,
     after_success,
 )
 from scheduler.decide import Decision, Run, decide
 from scheduler.known import Known
-from scheduler.served import _without_served
 from settings.model import RetryPolicy, Schedule
-
-
-def seen_in_sets(known: Known, sets: Sequence[datetime | None]) -> Known:
-    """As Served._from_sets after a restart; `sets` are the slots of the published sets, None for a manual one."""
-    slots = [slot for slot in sets if slot is not None]
-    return _without_served(known, max(slots)) if slots else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +29,4 @@ class Core:
     taken_up: Callable[[Known, Schedule, RetryPolicy, ZoneInfo, datetime], Change] = (
         after_settings_change
     )
-    seen_in_sets: Callable[[Known, Sequence[datetime | None]], Known] = seen_in_sets
+    seen_in_sets: Callable[[Known, frozenset[datetime], datetime], Known] = after_sets_seen

@@ -197,7 +197,9 @@ class Life:
         self._ledger.restarts(self._died_after_publishing, now)
         self._died_after_publishing = False
         self._number_seen = None
-        proved = self._core.seen_in_sets(state.known, self._sets)
+        unseen = self._sets[max(0, len(self._sets) - (self._number - (state.number or 0))) :]
+        served = frozenset(slot for slot in unseen if slot is not None)
+        proved = self._core.seen_in_sets(state.known, served, now)
         self._known = self._core.restarted(proved, now)
         self._is_up = True
         self._take_up(now)

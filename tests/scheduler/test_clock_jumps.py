@@ -3,6 +3,8 @@
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,6 +23,7 @@ from tests.scheduler.clock_stage import (
     rules,
 )
 from tests.scheduler.real import make_big
+from tests.scheduler.wallclock import WallClock
 
 SECONDS, HOURS, DAYS = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 YEAR = 365 * DAYS
@@ -32,6 +35,36 @@ HALF_PAST_TWO = rules("02:30:00", "Sunday")
 _alone = pytest.param(False, id="alone", marks=[pytest.mark.slow, pytest.mark.timeout(900)])
 both = pytest.mark.parametrize("nudge", [pytest.param(True, id="told"), _alone])
 slowly = pytest.mark.parametrize("nudge", [_alone])
+
+
+_LOOK = """
+import sys, threading, time
+for line in sys.stdin:
+    began = time.monotonic()
+    threading.Event().wait(0.1)
+    print(time.time(), time.clock_gettime(time.CLOCK_REALTIME), began, time.monotonic(), flush=True)
+"""
+
+
+def test_only_the_wall_clock_moves_and_at_once(tmp_path: Path) -> None:
+    clock = WallClock(tmp_path, TUESDAY)
+    pipe = subprocess.PIPE
+    watcher = subprocess.Popen(
+        [sys.executable, "-c", _LOOK], stdin=pipe, stdout=pipe, text=True, env=clock.variables()
+    )
+    with watcher:
+        assert watcher.stdin is not None
+        assert watcher.stdout is not None
+        for by in (timedelta(), YEAR, -2 * YEAR, -HOURS):
+            clock.move(by)
+            earliest, start = clock.now().timestamp(), time.monotonic()
+            watcher.stdin.write("now\n")
+            watcher.stdin.flush()
+            wall, precise, began, ended = map(float, watcher.stdout.readline().split())
+
+            assert earliest <= wall <= precise <= clock.now().timestamp()
+            assert start <= began <= ended - 0.1 <= time.monotonic() - 0.1
+        watcher.stdin.close()
 
 
 @slowly
@@ -282,8 +315,7 @@ def test_the_night_with_two_hours_from_two_to_three_serves_the_hours_twice_and_t
         stage.until("2026-10-25 02:00:02", hourly=[made("2026-10-25 02:00 CEST")])
         first = [made("2026-10-25 02:30 CEST")]
         stage.until("2026-10-25 02:30:02", daily=first, weekly=first)
-        hour = [made("2026-10-25 02:00 CET")]
-        stage.until_again("2026-10-25 02:00:02", hourly=hour)
+        stage.until_again("2026-10-25 02:00:02", hourly=[made("2026-10-25 02:00 CET")])
         stage.until_again("2026-10-25 02:30:02")
         stage.until("2026-10-25 03:00:02", hourly=[made("2026-10-25 03:00 CET")])
 

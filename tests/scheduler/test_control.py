@@ -162,6 +162,26 @@ def test_a_service_that_is_frozen_is_given_up(file: Path, backlog: int) -> None:
     assert failure.value.hangs
 
 
+def test_a_full_queue_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met, answers = threading.Event(), list[dict[str, Any]]()
+    monkeypatch.setattr(module, "let_pass", lambda _: met.set())
+    file.parent.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as slow, connected_later() as fill:
+        slow.bind(str(file))
+        slow.listen(0)
+        fill(file, 1)
+        asking = threading.Thread(target=lambda: answers.extend(ask(file, {}, patience=20)))
+        asking.start()
+        assert met.wait(10)
+        for _ in range(2):
+            connection, _ = slow.accept()
+            with connection:
+                connection.sendall(b'{"last": true}\n')
+        asking.join(10)
+
+    assert answers == [{"last": True}]
+
+
 @contextmanager
 def connected_later() -> Iterator[Callable[[Path, int], None]]:
     """Clients that fill the queue of a socket."""
@@ -297,10 +317,9 @@ def test_a_process_without_descriptors_hears_again_when_it_has_some(
             wait_until(lambda: caplog.records, "the lack was not told")
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        client.sendall(request(ask="status"))
-        (answer,) = said(client)
 
-    assert answer["last"]
+    # the kernel had kept a descriptor for that client; the next one is heard only if somebody still listens
+    assert last(file, ask="status")["last"]
     assert "nobody can ask this service anything now: Too many open files" in caplog.text
 
 
@@ -346,6 +365,30 @@ def test_what_is_no_socket_of_ours_is_left_alone(file: Path, kind: str) -> None:
         Control(file, echo)
 
     assert file.lstat() == before
+
+
+@pytest.mark.parametrize("place", ["a file", "a link to nowhere", "read-only"])
+def test_a_folder_that_cannot_be_used_is_an_error_and_stays(file: Path, place: str) -> None:
+    match place:
+        case "a file":
+            file.parent.write_text("somebody's words")
+        case "a link to nowhere":
+            file.parent.symlink_to("/nonexistent")
+        case _:
+            file = Path("/proc/backup4d") / SOCKET_NAME
+
+    with pytest.raises(OSError):  # noqa: PT011 - which one does not matter
+        Control(file, echo)
+
+    assert not file.parent.is_dir()
+
+
+def test_a_folder_may_be_a_link_to_another_one(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    file.parent.symlink_to(tmp_path / "elsewhere")
+
+    with listening(file):
+        assert last(file, ask="status")["last"]
 
 
 def test_a_stopped_socket_is_gone_with_its_thread(file: Path) -> None:

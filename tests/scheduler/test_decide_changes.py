@@ -132,7 +132,7 @@ def test_a_retry_survives_clock_damage() -> None:
 def test_a_clock_set_back_during_a_run_serves_its_slot() -> None:
     change = after_success(started(known_at("10 12:00"), "11 02:30"), at("11 01:30"))
 
-    assert change.missed is None
+    assert change.missed == ()
     assert brief(decide(change.known, at("11 01:31"))) == "wait 01-12 02:30"
 
 
@@ -144,7 +144,7 @@ def test_a_changed_schedule_counts_from_now() -> None:
 
     change = after_settings_change(known, Daily(3, time(4)), ONCE, PARIS, at("11 12:00"))
 
-    assert change.missed is None
+    assert change.missed == ()
     assert change.known == known_at("11 12:00", Daily(3, time(4)))
     assert change.known.anchor == date(2026, 1, 12)
 
@@ -163,7 +163,7 @@ def test_another_zone_keeps_the_phase_and_misses_nothing() -> None:
 
     change = after_settings_change(known, known.schedule, ONCE, new_york, at("11 12:00"))
 
-    assert change.missed is None
+    assert change.missed == ()
     assert brief(decide(change.known, at("11 12:00"))) == "wait 01-14 08:30"
 
 
@@ -208,9 +208,9 @@ def test_turning_backups_off_drops_the_retry(schedule: Schedule) -> None:
 def test_turning_backups_off_journals_what_was_due() -> None:
     change = after_settings_change(known_at("10 12:00"), Never(), ONCE, PARIS, at("12 12:00"))
 
-    assert change.missed is not None
-    assert brief(change.missed) == "missed 2 from 01-11 02:30 to 01-12 02:30"
-    assert change.missed.reason == "automatic backups were turned off"
+    (missed,) = change.missed
+    assert brief(missed) == "missed 2 from 01-11 02:30 to 01-12 02:30"
+    assert missed.reason == "automatic backups were turned off"
 
 
 def test_misses_under_the_old_schedule_are_journaled_before_the_new_one() -> None:
@@ -218,8 +218,8 @@ def test_misses_under_the_old_schedule_are_journaled_before_the_new_one() -> Non
 
     change = after_settings_change(known, LATER, RetryAtNextSlot(), PARIS, at("13 02:30:10"))
 
-    assert change.missed is not None
-    assert brief(change.missed) == "missed 2 from 01-11 02:30 to 01-12 02:30"
+    (missed,) = change.missed
+    assert brief(missed) == "missed 2 from 01-11 02:30 to 01-12 02:30"
     assert change.known.trouble == Owed(decide_slot(change.known, "13 02:30:10"))
 
 

@@ -109,7 +109,7 @@ def test_a_run_serves_the_slot_after_its_own_and_no_more(
 
     change = end(known, at(ended))
 
-    assert (brief(change.missed) if change.missed else None) == missed
+    assert [brief(one) for one in change.missed] == ([missed] if missed else [])
     assert brief(decide(change.known, at(ended))) == then
 
 
@@ -118,8 +118,8 @@ def test_an_overlong_run_that_fails_is_retried_after_the_delay() -> None:
 
     change = after_failure(known, 1409, at("11 12:10"))
 
-    assert change.missed is not None
-    assert brief(change.missed) == "missed 1 from 01-11 12:00 to 01-11 12:00"
+    (missed,) = change.missed
+    assert brief(missed) == "missed 1 from 01-11 12:00 to 01-11 12:00"
     assert brief(decide(change.known, at("11 12:10"))) == "wait 01-11 12:11"
     assert brief(decide(change.known, at("11 12:11"))) == "run 01-11 10:00 attempt 2 missed 0"
 
@@ -130,8 +130,9 @@ def test_a_slot_due_during_a_manual_backup_is_missed(end: type) -> None:
 
     change = end(known, at("11 02:50"))
 
-    assert brief(change.missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
-    assert change.missed.reason == "came due while another backup of this database was running"
+    (missed,) = change.missed
+    assert brief(missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
+    assert missed.reason == "came due while another backup of this database was running"
     assert brief(decide(change.known, at("11 02:50"))) == "wait 01-12 02:30"
 
 
@@ -140,5 +141,5 @@ def test_a_slot_due_before_the_manual_backup_began_is_served_after_it() -> None:
 
     change = after_success(known, at("11 02:50"))
 
-    assert change.missed is None
+    assert change.missed == ()
     assert brief(decide(change.known, at("11 02:50"))) == "run 01-11 02:30 attempt 1 missed 1"

@@ -130,30 +130,31 @@ def test_a_restart_and_new_settings_keep_the_pause() -> None:
 def test_settings_that_change_in_a_pause_still_tell_its_slots() -> None:
     change = after_settings_change(paused("12 20:00"), LATER, ONCE, PARIS, at("11 03:00"))
 
-    assert change.missed is not None
-    assert brief(change.missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
+    (missed,) = change.missed
+    assert brief(missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
     assert change.known.trouble is None
 
 
 def test_settings_that_change_after_a_pause_nobody_saw_end_owe_what_came_after_it() -> None:
     change = after_settings_change(paused("11 12:00"), LATER, ONCE, PARIS, at("13 03:00"))
 
-    assert change.missed is not None
-    assert brief(change.missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
+    (missed,) = change.missed
+    assert brief(missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
     assert isinstance(change.known.trouble, Owed)
     assert change.known.trouble.slot.at == at("12 02:30")
     assert isinstance(decide(change.known, at("13 03:00")), PauseOver)
 
 
-def test_without_catch_up_both_kinds_of_missed_slots_are_told_together() -> None:
+def test_without_catch_up_both_kinds_of_missed_slots_are_told() -> None:
     known = replace(paused("11 12:00"), retry=RetryAtNextSlot())
 
     change = after_settings_change(known, LATER, RetryAtNextSlot(), PARIS, at("13 03:00"))
 
-    assert change.missed is not None
-    assert brief(change.missed) == "missed 3 from 01-11 02:30 to 01-13 02:30"
-    assert "paused" in change.missed.reason
-    assert "no catch-up" in change.missed.reason
+    paused_slots, late = change.missed
+    assert brief(paused_slots) == "missed 1 from 01-11 02:30 to 01-11 02:30"
+    assert "paused" in paused_slots.reason
+    assert brief(late) == "missed 2 from 01-12 02:30 to 01-13 02:30"
+    assert "no catch-up" in late.reason
 
 
 @given(st.integers(1, 24 * 60), st.integers(0, 60 * 24 * 60))

@@ -199,21 +199,21 @@ def test_another_retry_policy_keeps_a_pending_retry() -> None:
 
     changed = after_settings_change(known, NIGHTLY, UP_TO_3, PARIS, at("11 02:30:20"))
 
-    assert changed.missed is None
+    assert changed.missed == ()
     assert changed.known == replace(known, retry=UP_TO_3)
 
 
 def test_another_retry_policy_ends_a_halt() -> None:
     changed = after_settings_change(halted(), NIGHTLY, UP_TO_3, PARIS, at("11 12:00"))
 
-    assert changed.missed is None
+    assert changed.missed == ()
     assert changed.known == replace(halted(), retry=UP_TO_3, trouble=None)
 
 
 def test_a_success_of_which_the_service_did_not_know_ends_a_halt_and_serves_nothing() -> None:
     change = after_success(halted(), at("12 12:00"))
 
-    assert change == Change(replace(halted(), trouble=None), None)
+    assert change == Change(replace(halted(), trouble=None))
     assert brief(decide(change.known, at("12 12:00"))) == "run 01-12 02:30 attempt 1 missed 1"
 
 
@@ -227,7 +227,7 @@ def test_another_schedule_brings_its_retry_policy_zone_and_anchor() -> None:
 
     expected = Known(EVERY_OTHER_MONDAY, UP_TO_3, kiritimati, date(2026, 1, 12), now)
     # the slot of the 4th was due and is served still
-    assert changed.known == replace(expected, trouble=Owed(slot("04 02:30")))
+    assert changed.known == replace(expected, trouble=Owed(slot("04 02:30"), missed=1))
 
 
 def test_turning_backups_off_drops_the_retry_with_the_slots_that_are_due() -> None:
@@ -236,9 +236,9 @@ def test_turning_backups_off_drops_the_retry_with_the_slots_that_are_due() -> No
     changed = after_settings_change(known, Never(), ONCE, PARIS, at("12 12:00"))
 
     assert changed.known.trouble is None
-    assert changed.missed is not None
-    assert brief(changed.missed) == "missed 1 from 01-12 02:30 to 01-12 02:30"
-    assert changed.missed.reason == "automatic backups were turned off"
+    (missed,) = changed.missed
+    assert brief(missed) == "missed 1 from 01-12 02:30 to 01-12 02:30"
+    assert missed.reason == "automatic backups were turned off"
 
 
 def test_turning_backups_off_after_a_pause_drops_the_retry_and_the_end_is_still_told() -> None:
@@ -247,7 +247,7 @@ def test_turning_backups_off_after_a_pause_drops_the_retry_and_the_end_is_still_
 
     changed = after_settings_change(paused, Never(), ONCE, PARIS, at("11 13:00"))
 
-    assert (changed.known.trouble, changed.missed) == (None, None)
+    assert (changed.known.trouble, changed.missed) == (None, ())
     assert isinstance(decide(changed.known, at("11 13:00")), PauseOver)
 
 

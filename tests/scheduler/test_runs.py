@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ class Shop:
 
     def check(self, job: Job, **facts: timedelta) -> None:
         """Time passes for a run."""
-        assert isinstance(job.child, FakeChild)
+        assert job.child is not None
         for name, value in facts.items():
             setattr(job.child, name, value)
         self.runs.check(self.clock.now())
@@ -180,6 +181,22 @@ def test_different_devices_run_side_by_side_and_keep_nobody_waiting(
     jobs = [shop.begins(story) for story in stories(tmp_path, 5, 5, 6)]
 
     assert on(jobs) == [True, False, True]
+
+
+def test_two_data_files_of_one_package_take_turns_whatever_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(monkeypatch, Limits(runs_per_device=9))
+    story = watched(tmp_path)
+    other = story.app.data_file.with_name("other.4DD")
+    other.write_bytes(b"other")
+    host = Host(story.state_folder, PARIS, PathMap())
+    both = [Story(story.app, story.state_folder) for _ in range(2)]
+    for one, file in zip(both, (story.app.data_file, other), strict=True):
+        one.served = Served(ServedDatabase(story.app.package, file), host)
+        one.look("10 12:00")
+
+    assert on([shop.begins(one) for one in both]) == [True, False]
 
 
 def test_a_run_that_cannot_be_started_has_failed_and_holds_up_nobody(
@@ -266,12 +283,16 @@ def test_what_a_person_stopped_is_not_made_after_a_restart(tmp_path: Path, shop:
     assert story.restart().sees("11 02:31") == "wait 01-12 02:30"
 
 
+def note(told: list[Ending | None], job: Job) -> None:
+    told.append(job.ending)
+
+
 def test_who_follows_a_run_is_told_when_the_service_stops(tmp_path: Path, shop: Shop) -> None:
     one, two = stories(tmp_path, 5, 5)
     jobs = [shop.begins(one), shop.begins(two)]
     told: list[Ending | None] = []
     for job in jobs:
-        job.watchers.append(lambda job=job: told.append(job.ending))
+        job.watchers.append(partial(note, told, job))
 
     shop.runs.ask_all_to_stop()
     shop.runs.ended_while_stopping(jobs[0], STOPPED)

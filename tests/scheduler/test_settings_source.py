@@ -164,7 +164,7 @@ def test_two_data_files_of_one_package_have_copies_of_their_own(app: App, state:
 # --- the real service -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("harm", [break_it, delete_it])
+@pytest.mark.parametrize("harm", [break_it, pytest.param(delete_it, marks=pytest.mark.slow)])
 def test_a_slot_under_a_broken_edit_has_its_set_and_the_journal_says_with_what(
     tmp_path: Path, state: Path, harm: Callable[[App], None]
 ) -> None:
@@ -182,6 +182,7 @@ def test_a_slot_under_a_broken_edit_has_its_set_and_the_journal_says_with_what(
     assert "cannot be used; the last good settings are" in set_entry(app)
 
 
+@pytest.mark.slow
 def test_a_slot_after_a_restart_under_a_broken_edit_has_its_set(
     tmp_path: Path, state: Path
 ) -> None:

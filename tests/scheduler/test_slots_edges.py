@@ -26,7 +26,7 @@ def utc(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    "schedule", [Hourly(6, time(8)), Daily(2, time(2)), Weekly(2, ((2, time(2)),))]
+    "schedule", [Hourly(6, time(8)), Daily(2, time(23)), Weekly(2, ((2, time(23)),))]
 )
 def test_the_first_anchor_is_a_day_of_the_zone_not_of_utc(schedule: Schedule) -> None:
     # Wednesday 7 January, 00:30 in Kiritimati
@@ -153,3 +153,19 @@ def test_of_many_skipped_times_the_first_is_named() -> None:
 
     assert slot is not None
     assert (slot.at, slot.wall) == (utc("2011-12-30 10:00"), datetime.fromisoformat("2011-12-30"))
+
+
+def test_the_grid_of_yesterday_runs_on_where_utc_has_another_date() -> None:
+    zone = ZoneInfo("Etc/GMT+12")  # 12 hours behind UTC: 14:00 on the 10th
+
+    slot = next_slot(Hourly(5, time(22)), utc("2026-01-11 02:00"), ANCHOR, zone)
+
+    assert slot is not None
+    assert slot.wall == datetime.fromisoformat("2026-01-10 18:00")
+
+
+def test_both_showings_of_an_hour_have_its_wall_time_and_are_in_utc() -> None:
+    slots = list(islice(slots_after(Hourly(1, time(0)), utc("2026-10-24 23:30"), ANCHOR, PARIS), 2))
+
+    assert {slot.wall for slot in slots} == {datetime.fromisoformat("2026-10-25 02:00")}
+    assert {slot.at.tzinfo for slot in slots} == {UTC}

@@ -14,6 +14,7 @@ from tests.systemd.tree import cgroups
 
 _BOOT = Path(__file__).with_name("boot.sh")
 _PATIENCE = 60.0
+_CGROUP = "backup4d-test-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ def machine(lower: str, place: Path, words: Path) -> Iterator[Machine]:
     """Boot one; nothing of it is left afterwards. `place` is an empty folder, `words` takes its console."""
     top = cgroups()
     assert top is not None
-    cgroup = top / f"backup4d-test-{os.getpid()}-{place.name}"
+    _forget_the_dead(top)
+    cgroup = top / f"{_CGROUP}{os.getpid()}-{place.parent.name}"
     cgroup.mkdir()
     with words.open("wb") as console:
         process = subprocess.Popen(
@@ -132,12 +134,21 @@ def _systemd_below(pid: int) -> int | None:
     return None
 
 
-def _remove_cgroup(top: Path) -> None:
-    def gone() -> bool:
-        folders = sorted((p for p in top.rglob("*") if p.is_dir()), reverse=True)
-        for folder in [*folders, top]:
-            with suppress(OSError):  # a process in it is not quite dead yet
-                folder.rmdir()
-        return not top.exists()
+def _remove_cgroup(cgroup: Path) -> None:
+    wait_until(lambda: _removed(cgroup), f"{cgroup} is still in use")
 
-    wait_until(gone, f"{top} is still in use")
+
+def _removed(cgroup: Path) -> bool:
+    folders = sorted((p for p in cgroup.rglob("*") if p.is_dir()), reverse=True)
+    for folder in [*folders, cgroup]:
+        with suppress(OSError):  # a process in it is not quite dead yet
+            folder.rmdir()
+    return not cgroup.exists()
+
+
+def _forget_the_dead(top: Path) -> None:
+    """What a test run leaves that was itself killed: an empty cgroup."""
+    for cgroup in top.glob(f"{_CGROUP}*"):
+        owner = cgroup.name.removeprefix(_CGROUP).split("-")[0]
+        if not Path("/proc", owner).exists():
+            _removed(cgroup)

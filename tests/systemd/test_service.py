@@ -48,6 +48,9 @@ def test_what_install_prints_starts_a_service_that_tells_systemd_how_it_does(
 ) -> None:
     host = served.host
 
+    host.does(
+        "systemctl", "restart", "backup4d"
+    )  # comes back when the service says that it is ready
     words = host.does("systemctl", "status", "--no-pager", "-l", "backup4d")
 
     assert "Active: active (running)" in words
