@@ -39,7 +39,6 @@ from settings.model import (
 ON_TIME = timedelta(seconds=60)
 
 _TICK = timedelta(microseconds=1)
-_LEAST_TOLERANCE = timedelta(days=2)
 _LONGEST_PERIOD_DAYS = 31
 
 
@@ -126,10 +125,10 @@ def decide(known: Known, now: datetime) -> Decision:
 def tolerance(schedule: Schedule) -> timedelta:
     """How far ahead of now a served slot may lie after an honest correction of the clock.
 
-    One period and a day, at least two days, and at most a month and a day: a clock that was a year
-    ahead must not stop backups for longer, whatever the period.
+    One period and a day, at most a month and a day: a clock that was a year ahead must not stop backups
+    for longer, whatever the period.
     """
-    return max(_LEAST_TOLERANCE, timedelta(days=min(_period_days(schedule), 31) + 1))
+    return timedelta(days=min(_period_days(schedule), 31) + 1)
 
 
 def _period_days(schedule: Schedule) -> int:

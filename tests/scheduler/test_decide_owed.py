@@ -14,6 +14,7 @@ from scheduler.after import (
 )
 from scheduler.decide import Missed, Run, decide
 from scheduler.known import Failure, Known, Owed, Serving
+from scheduler.slots import Slot
 from settings.model import Daily, Hourly, Never, RetryAtNextSlot
 from tests.scheduler.stories import (
     LATER,
@@ -130,7 +131,7 @@ def test_without_catch_up_it_is_told_instead() -> None:
     assert "no catch-up" in missed.reason
 
 
-def decide_first(known: Known) -> object:
+def decide_first(known: Known) -> Slot:
     decision = decide(known, at("11 02:30"))
     assert isinstance(decision, Run)
     return decision.slot
