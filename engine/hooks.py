@@ -208,7 +208,7 @@ class Running:
             self._looks += 1
             if self._looks % _LOOKS_PER_SECOND == 0:
                 self.show(around)
-            if around.stop.event.is_set():
+            if around.stop.is_asked:
                 self.let_go()
             with suppress(queue.Empty):
                 return self._read(self._messages.get(timeout=1 / _LOOKS_PER_SECOND))
@@ -275,7 +275,7 @@ def run_startup(hook: Hook, told: Told, around: Surroundings) -> str:
 
 def run_shutdown(hook: Hook, told: Told, around: Surroundings) -> str | None:
     """Tell the shutdown hook how the backup ended; return in words what went wrong with the telling."""
-    if around.stop.event.is_set():
+    if around.stop.is_asked:
         # it was the backup that was stopped, and of that it must be told
         around = replace(around, stop=StopRequest())
     try:

@@ -156,9 +156,9 @@ def read_memory(file: Path) -> dict[str, Any]:
     return _read_record(file, _RECORD_BYTES) or {}
 
 
-def has_traces(file: Path) -> bool:
-    """Whether a run that died left its words behind, or one that is on has written them. Raises OSError."""
-    return _read_record(file, 0) is not None
+def read_traces(file: Path) -> dict[str, Any] | None:
+    """What a run that died was doing, or one that is on does; None when there is nothing. Raises OSError."""
+    return _read_record(file, 0)
 
 
 def _read_record(file: Path, offset: int) -> dict[str, Any] | None:

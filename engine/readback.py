@@ -116,7 +116,7 @@ class ReadBack:
             self._reader = DiskReader(self._folder / facts.files[0].name, keep)
         archive = StoredArchive(self._folder, facts, [self._reader])
         for _ in read_blocks(archive, indices, workers=self._workers, pool=pool):
-            if self._stop.event.is_set() or self._ended:
+            if self._stop.is_asked or self._ended:
                 return
             self._done += 1
 

@@ -114,18 +114,14 @@ def _end_run(known: Known, at: datetime) -> Change:
 def _settle(known: Known, at: datetime) -> Change:
     """What came due while a run is on: the first is answered for by a run for an earlier slot, others are missed.
 
-    What came due before a person's own run began is owed, with all since.
+    What came due before a person's own run began is settled with all since, as if it were not on.
     """
     running, joined = known.running, _slots(known, known.answered_until, at)
     if joined is None or running is None:
         return Change(known)
-    is_caught_up = not isinstance(known.retry, RetryAtNextSlot)
     if isinstance(running, Manual) and _slots(known, known.answered_until, running.began):
-        if not is_caught_up:
-            note = Missed(joined, "came due before a person's own backup; settings: no catch-up")
-            return Change(after_missed(known, note), (note,))
-        owed = _owe(known, at)
-        return Change(replace(known, trouble=owed, answered_until=joined.last.at))
+        idle = _settle_idle(replace(known, running=None), at)
+        return replace(idle, known=replace(idle.known, running=running))
     if isinstance(running, Serving):
         known = replace(known, answered_until=joined.first.at)
     missed = _slots(known, known.answered_until, at)
@@ -158,13 +154,17 @@ def after_sets_seen(known: Known, served: frozenset[datetime], at: datetime) -> 
     """At a start: sets appeared that the state does not know of, for these slots, so these are served.
 
     The run died, or the state could not be saved, after its set had appeared. A slot that lies ahead of now
-    was served under a wrong clock and says nothing of what comes before it.
+    was served under a wrong clock and says nothing of what comes before it; nor does one in hand, which was
+    answered for when its run began, and since then the clock may have been called wrong.
     """
+    unknown = served
     if isinstance(known.running, Serving) and known.running.slot.at in served:
+        unknown = unknown - {known.running.slot.at}
         known = replace(known, running=None)
     if isinstance(known.trouble, Failure | Owed) and known.trouble.slot.at in served:
+        unknown = unknown - {known.trouble.slot.at}
         known = replace(known, trouble=None)
-    newest = max((slot for slot in served if slot <= at), default=known.answered_until)
+    newest = max((slot for slot in unknown if slot <= at), default=known.answered_until)
     return replace(known, answered_until=max(newest, known.answered_until))
 
 
@@ -216,7 +216,8 @@ def _close_schedule(known: Known, new: Schedule, at: datetime) -> Change:
         return replace(change, known=replace(change.known, trouble=trouble))
     missed = change.missed
     if isinstance(trouble, Owed):
-        slots = MissedSlots(trouble.slot, _last_due(known, at) or trouble.slot, trouble.missed or 1)
+        last = _last_due(change.known, at) or trouble.slot
+        slots = MissedSlots(trouble.slot, last, trouble.missed or 1)
         missed = (*missed, Missed(slots, "automatic backups were turned off"))
     return Change(replace(change.known, trouble=None), missed)
 

@@ -126,7 +126,7 @@ def _follow(
             return row
         if "phase" in row:
             report(Progress(str(row["phase"]), int(row["done"]), int(row["total"])))
-        if stop.event.is_set() and not is_stopping:
+        if stop.is_asked and not is_stopping:
             is_stopping = True
             ask_stop()
     raise EngineError("the service ended before the backup did")

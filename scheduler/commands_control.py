@@ -28,8 +28,9 @@ from scheduler.instance import SERVICE_LOCK
 from scheduler.known import LONGEST_PAUSE
 from scheduler.moments import local_text, parse_moment
 from scheduler.outcomes import Ending, Failed, Published, ending_from_json
+from scheduler.recall import Host
 from scheduler.screen import say, say_json, warn
-from scheduler.served import Host, Served
+from scheduler.served import Served
 from settings.layout import DatabaseLayout
 from settings.service_model import ServedDatabase
 

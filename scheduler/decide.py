@@ -184,8 +184,8 @@ def _decide_owed(known: Known, owed: Owed, now: datetime) -> Run | Missed:
     due = _due(known, now)
     late = _late(known, due, now) if due else None
     if late and isinstance(known.retry, RetryAtNextSlot):
-        missed = _missed_words(known, late.count, late)
-        return Missed(late, f"{missed}; settings: no catch-up")
+        missed_words = _missed_words(known, late.count, late)
+        return Missed(late, f"{missed_words}; settings: no catch-up")
     missed = owed.missed
     if late:
         missed = max(1, missed) + late.count

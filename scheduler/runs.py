@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 
 from engine.errors import Code, Exit
 from engine.host import Clock
-from engine.lock import DATABASE_LOCK, has_traces
+from engine.lock import DATABASE_LOCK, read_traces
 from engine.progress import Progress
 from scheduler.child import Child
 from scheduler.outcomes import Ending, Failed, Postponed, Published
+from scheduler.recall import Host
 from scheduler.runner_request import request_to_json
 from scheduler.screen import duration_words
-from scheduler.served import Host, Served
+from scheduler.served import Served
 from settings.service_model import Limits
 
 _log = logging.getLogger(__name__)
@@ -214,7 +215,7 @@ def _died_untold(job: Job) -> bool:
     if job.child is None or not job.child.is_dead_silent or layout is None:
         return False
     try:
-        return not has_traces(layout.package / "Logs" / DATABASE_LOCK)
+        return read_traces(layout.package / "Logs" / DATABASE_LOCK) is None
     except OSError:
         return True
 

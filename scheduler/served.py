@@ -1,18 +1,16 @@
 """One database under the service: what is known of it, kept on the disk, and what its files say now."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from engine.errors import BusyError, Code, EngineError, RefusedError
 from engine.journal import one_line
 from engine.lock import DATABASE_LOCK, current_holder, read_memory
 from engine.plan import resolve_destination
 from engine.request import Request
-from engine.sets import StoredSet, take_inventory
 from scheduler.after import (
     Change,
     after_cancel,
@@ -21,8 +19,6 @@ from scheduler.after import (
     after_manual_start,
     after_missed,
     after_pause,
-    after_restart,
-    after_sets_seen,
     after_settings_change,
     after_start,
     after_stop,
@@ -30,39 +26,22 @@ from scheduler.after import (
 )
 from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, decide
 from scheduler.instance import SERVICE_LOCK, instance_folder, instance_unit
-from scheduler.known import Halt, Known, Manual, watch
+from scheduler.known import Halt, Known, Manual
 from scheduler.outcomes import Ending, Failed, Postponed, Published
+from scheduler.recall import Host, recall
 from scheduler.settings_source import InForce, SettingsSource, last_good_file
 from scheduler.state import (
     LastRun,
     State,
-    StateError,
-    load_state,
     save_state,
-    set_aside,
     state_file,
 )
 from scheduler.teller import Teller
 from settings.layout import DatabaseLayout
-from settings.paths import PathMap
 from settings.reader import Reading
-from settings.service_model import Limits, ServedDatabase
+from settings.service_model import ServedDatabase
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What all databases of one service share; replaced as a whole when service file or zone change.
-
-    `runtime_folder` is None where no other service can be beside this one.
-    """
-
-    state_folder: Path
-    zone: ZoneInfo
-    path_map: PathMap
-    limits: Limits = field(default_factory=Limits)
-    runtime_folder: Path | None = None
 
 
 class Served:
@@ -170,7 +149,7 @@ class Served:
         """Settings or zone may be others than before."""
         settings = found.reading.settings
         if self._state is None:
-            self._state = self._load_state(found, now)
+            self._state = recall(found, self._host, self._teller(), now)
         known, zone = self._state.known, self._host.zone
         is_same = before is not None and before.reading.digest == found.reading.digest
         if is_same and known.zone == zone:
@@ -180,43 +159,6 @@ class Served:
             _log.warning("%s: %s", self.name, words)
             self._teller().settings((words,), now)
         self._apply(after_settings_change(known, settings.schedule, settings.retry, zone, now), now)
-
-    def _load_state(self, found: InForce, now: datetime) -> State:
-        file = state_file(self._host.state_folder, found.layout.data_file)
-        state: State | None = None
-        try:
-            state = load_state(file)
-        except StateError as error:
-            self._set_state_aside(file, error, now)
-        sets = self._sets(found)
-        number = max((stored.number for stored in sets), default=0)
-        if state is None:
-            settings = found.reading.settings
-            known = watch(settings.schedule, settings.retry, self._host.zone, now)
-            return State(str(found.layout.package), _from_sets(known, sets, now), number=number)
-        unseen = (stored for stored in sets if stored.number > (state.number or 0))
-        served = frozenset(s.facts.scheduled for s in unseen if s.facts.scheduled is not None)
-        known = after_restart(after_sets_seen(state.known, served, now), now)
-        return replace(state, known=known, number=max(number, state.number or 0))
-
-    def _set_state_aside(self, file: Path, error: StateError, now: datetime) -> None:
-        try:
-            words = f"State set aside : {set_aside(file, now)} ({error})"
-        except OSError as cause:
-            words = (
-                f"State not usable : {file} ({error}); it could not be set aside: {cause.strerror}"
-            )
-        _log.error("%s: %s", self.name, words)
-        self._teller().settings((words, "It is rebuilt from the sets"), now)
-
-    def _sets(self, found: InForce) -> tuple[StoredSet, ...]:
-        """The sets there are; none while the destination cannot be looked at."""
-        layout = found.layout
-        try:
-            destination = resolve_destination(layout, found.reading.settings, self._host.path_map)
-            return take_inventory(destination, layout.data_file.stem, layout.data_file).sets
-        except (OSError, EngineError):
-            return ()
 
     def _notice_others(self, layout: DatabaseLayout, now: datetime) -> None:
         """A backup started by hand holds the lock; when it succeeded, the lock's memory has a new number."""
@@ -307,7 +249,7 @@ class Served:
             self._state = replace(self._state, number=max(ending.number, self._state.number or 0))
         # without the lock, the engine journals nothing
         if isinstance(ending, Failed) and (not journaled or ending.code == Code.BUSY):
-            self._teller().aborted(_error_of(ending), now)
+            self._teller().aborted(_error_of(ending), self._state.known.running, now)
         self._state = replace(self._state, last=_last_run(ending, now))
         change = _change_after(self._state.known, ending, now)
         if isinstance(change.known.trouble, Halt):
@@ -388,12 +330,3 @@ def _last_run(ending: Ending, now: datetime) -> LastRun:
             return LastRun(now, 0, text, None)
         case Failed(code=code, text=text):
             return LastRun(now, code, text, None)
-
-
-def _from_sets(known: Known, sets: tuple[StoredSet, ...], now: datetime) -> Known:
-    """Nothing is remembered: slots count from the newest that a set was made for, by a clock that was right."""
-    slots = [stored.facts.scheduled for stored in sets if stored.facts.scheduled is not None]
-    past = [slot for slot in slots if slot <= now]
-    if not past:
-        return known
-    return replace(known, answered_until=past[-1], anchor=past[-1].astimezone(known.zone).date())

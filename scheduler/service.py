@@ -13,8 +13,9 @@ from scheduler.decide import Decision, Halted, Run, Wait
 from scheduler.desk import Desk
 from scheduler.notify import Notifier
 from scheduler.outcomes import Ending
+from scheduler.recall import Host
 from scheduler.runs import STOP_SECONDS, Job, Runs
-from scheduler.served import Host, Served
+from scheduler.served import Served
 from scheduler.timer import HEARTBEAT, Timer
 from scheduler.watch import Watch
 from settings.service_model import ServedDatabase

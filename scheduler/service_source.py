@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from engine.journal import one_line
 from scheduler.context import Context
 from scheduler.environment import find_host_zone, zone_signature
-from scheduler.served import Host
+from scheduler.recall import Host
 from settings.errors import SettingsError, SettingsNotFoundError
 from settings.service_file import parse_service_file
 from settings.service_model import ServedDatabase

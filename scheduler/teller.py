@@ -6,10 +6,11 @@ from pathlib import Path
 
 from engine.errors import Code, EngineError
 from engine.files import make_folder
+from engine.journal import Entry
 from engine.records import Recorder
-from engine.report import Times, simple_entry
+from engine.report import Times, aborted_entry, simple_entry
 from scheduler.decide import Missed, Run
-from scheduler.known import Halt
+from scheduler.known import Halt, Running, Serving
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +27,11 @@ class Teller:
         """Something about the settings, the clock or the service changed."""
         self._journal("Settings", lines, now)
 
-    def aborted(self, error: EngineError, now: datetime) -> None:
+    def aborted(self, error: EngineError, running: Running | None, now: datetime) -> None:
         """An attempt ended before the engine could journal it."""
-        self._journal("Full Backup aborted", (), now, error)
+        began = now if running is None else running.began
+        scheduled = running.slot.at if isinstance(running, Serving) else None
+        self._append(aborted_entry(error, Times(scheduled, began, now, self._zone)))
 
     def catch_up(self, run: Run, now: datetime) -> None:
         """A run begins that answers for missed slots."""
@@ -85,12 +88,14 @@ class Teller:
     def _journal(
         self, title: str, lines: tuple[str, ...], now: datetime, error: EngineError | None = None
     ) -> None:
+        self._append(simple_entry(title, lines, Times(None, now, now, self._zone), error))
+
+    def _append(self, entry: Entry) -> None:
         recorder = Recorder(self._package, self._name, self._zone)
-        times = Times(None, now, now, self._zone)
         try:
             # the first entry of a database may come before its first backup
             make_folder(self._package / "Logs", like=self._package)
-            recorder.journal(simple_entry(title, lines, times, error))
+            recorder.journal(entry)
         except OSError as cause:
             _log.error(
                 "%s: the Backup journal could not be written: %s", self._name, cause.strerror

@@ -8,9 +8,8 @@ from itertools import islice
 import pytest
 
 from engine.history import utc_text
-from scheduler.instance import SERVICE_LOCK
 from scheduler.cron import croniter
-from scheduler.instance import instance_folder
+from scheduler.instance import SERVICE_LOCK, instance_folder
 from scheduler.state import save_state
 from tests.commands.schedule_stories import (
     EVERY_OTHER_MONDAY,

@@ -157,7 +157,7 @@ class Stopper:
 
     def __call__(self, progress: Progress) -> None:
         self.phases.append(progress.phase)
-        if progress.phase.endswith("hook") and not self._stop.event.is_set():
+        if progress.phase.endswith("hook") and not self._stop.is_asked:
             threading.Thread(target=self._ask, daemon=True).start()
 
     def _ask(self) -> None:

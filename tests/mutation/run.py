@@ -29,6 +29,7 @@ DECISION_TESTS = (
     "test_decide.py",
     "test_decide_changes.py",
     "test_decide_interrupted.py",
+    "test_decide_owed.py",
     "test_decide_paused.py",
     "test_decide_table.py",
 )

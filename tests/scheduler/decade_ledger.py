@@ -55,7 +55,7 @@ class BrokenPromiseError(AssertionError):
 class Chain:
     """The attempts for one slot: how many slots they answer for, by how these came in.
 
-    `untold` of them were passed over while nobody looked, and the run that catches up must say so.
+    `passed` is how many of them a run for what is owed must call missed; 0 while it owes one alone, in time.
     """
 
     slot: datetime
@@ -63,7 +63,8 @@ class Chain:
     slots: Counter[str]
     failed: int = 0
     failed_at: datetime | None = None
-    untold: int = 0
+    passed: int = 0
+    last: datetime | None = None
 
 
 class Ledger:
@@ -135,6 +136,10 @@ class Ledger:
             self._must(now - missed.slots.last.at >= ON_TIME, now, "dropped in time", missed)
         self._journal(missed, now)
 
+    def _journal_all(self, missed: tuple[Missed, ...], now: datetime) -> None:
+        for entry in missed:
+            self._journal(entry, now)
+
     def _journal(self, missed: Missed, now: datetime) -> None:
         self._note(now, missed)
         slots, place = missed.slots, bisect_left(self._due, missed.slots.first.at)
@@ -169,13 +174,8 @@ class Ledger:
         if run.attempt > 1:
             self._retries(run, now)
         elif chain is not None and chain.state == "owed":
-            self._must(run.slot.at == chain.slot, now, "another one is owed", chain)
-            untold, chain.untold = chain.untold, 0
-            self._must(run.missed >= untold, now, "covered without a word:", untold, "slots")
+            self._serves_owed(chain, run, now)
         else:
-            is_due = bool(self._due) and run.slot.at == self._due[0]
-            self._must(is_due, now, "not due, or served before", self._due)
-            self._drop_retry("dropped for the next slot")
             self._serves_due(run, now)
         assert self._chain is not None
         self._chain.state = "running"
@@ -195,18 +195,41 @@ class Ledger:
         self.tally["retries"] += 1
 
     def _serves_due(self, run: Run, now: datetime) -> None:
+        is_due = bool(self._due) and run.slot.at == self._due[0]
+        self._must(is_due, now, "not due, or served before", self._due)
+        self._drop_retry("dropped for the next slot")
+        self._chain = Chain(self._due[0], "running", Counter())
+        late = self._take_all_due(self._chain, run, now)
+        self._must(run.missed == late, now, "wrong count of late slots; it is", late)
+        self.tally["catch-ups"] += late > 0
+
+    def _serves_owed(self, chain: Chain, run: Run, now: datetime) -> None:
+        self._must(run.slot.at == chain.slot, now, "another one is owed", chain)
+        if late := self._take_all_due(chain, run, now):
+            chain.passed = max(1, chain.passed) + late  # the owed one is late, too
+        words = "covered without a word, or wrong count of owed slots; it is"
+        self._must(run.missed == chain.passed, now, words, chain.passed)
+        self.tally["catch-ups"] += chain.passed > 0
+        chain.passed = 0  # told
+
+    def _take_all_due(self, chain: Chain, run: Run, now: datetime) -> int:
+        """The run answers for all that is due; how many of them are late."""
+        if not self._due:
+            return 0
         last, count = self._due[-1], len(self._due)
         self._must(last <= run.covers_until <= now, now, "does not cover all that is due", last)
-        late = count - 1 if now - last < ON_TIME else count
-        self._must(run.missed == late, now, "wrong count of late slots; it is", late)
+        late = self._late(now)
         may_catch_up = not isinstance(self._retry, RetryAtNextSlot)
         self._must(late == 0 or may_catch_up, now, "catches up though told not to")
-        slots = Counter({"on time": count - late, "caught up": late})
-        self._chain = Chain(self._due[0], "running", slots)
-        self.tally["catch-ups"] += late > 0
+        chain.slots.update({"on time": count - late, "caught up": late})
         self._answer(0, count)
+        return late
 
-    def ends(self, ending: str, missed: Missed | None, now: datetime) -> None:
+    def _late(self, now: datetime) -> int:
+        is_last_in_time = now - self._due[-1] < ON_TIME
+        return len(self._due) - is_last_in_time
+
+    def ends(self, ending: str, missed: tuple[Missed, ...], now: datetime) -> None:
         """A run ended: 'published', 'postponed', 'stopped' or 'failed'; `missed` is what was journaled."""
         self._note(now, ending)
         chain = self._chain
@@ -214,8 +237,7 @@ class Ledger:
         self._come_due(now)
         if self._due:
             self._join(chain)
-        if missed is not None:
-            self._journal(missed, now)
+        self._journal_all(missed, now)
         self._must(not self._due, now, "forgotten in a long run", self._due)
         if ending == "failed":
             self._failed(chain, now)
@@ -239,15 +261,14 @@ class Ledger:
         self._must(not self._is_running, now, "two runs at once")
         self._manual_since = now
 
-    def manual_ends(self, succeeded: bool, missed: Missed | None, now: datetime) -> None:
+    def manual_ends(self, succeeded: bool, missed: tuple[Missed, ...], now: datetime) -> None:
         """It noticed the end of one, maybe of one whose beginning it did not see."""
         self._note(now, f"manual backup over, success: {succeeded}")
         if self._manual_since is not None:
             self._come_due(now)
             served_now = bool(self._due) and self._due[0] <= self._manual_since
             self._must(not (served_now and missed), now, "was due before", missed)
-            if missed is not None:
-                self._journal(missed, now)
+            self._journal_all(missed, now)
             self._must(served_now or not self._due, now, "forgotten", self._due)
         self._manual_since = None
         if succeeded:
@@ -269,7 +290,7 @@ class Ledger:
         self._must(now >= until or until - now > LONGEST_PAUSE, now, "not before", until)
         self._paused_until = None
 
-    def takes_up(self, settings: InForce, missed: Missed | None, now: datetime) -> None:
+    def takes_up(self, settings: InForce, missed: tuple[Missed, ...], now: datetime) -> None:
         """Edited settings, or another zone after a restart."""
         schedule, retry, zone = settings
         self._is_halted = False
@@ -280,45 +301,70 @@ class Ledger:
                 self._anchor = first_day(schedule, now, zone)
             self._schedule, self._zone = schedule, zone
             self._count_from(now)
+        else:
+            self._must(not missed, now, "missed, and nothing has changed", missed)
         self._retry = retry
 
-    def _close_count(self, new: Schedule, missed: Missed | None, now: datetime) -> None:
+    def _close_count(self, new: Schedule, missed: tuple[Missed, ...], now: datetime) -> None:
+        """Each slot of the old count is journaled, with the run that is on, or owed from now on."""
         self._come_due(now)
-        chain = self._chain
-        is_owed = chain is not None and chain.state == "owed"
-        if missed is not None:
-            if is_owed and chain is not None and missed.slots.first.at == chain.slot:
-                chain.slots["owed"] -= 1
-                self._conclude("dropped, schedule turned off")
-                self._due.insert(0, chain.slot)  # not served after all, but told
-            self._journal(missed, now)
-        is_off = isinstance(new, Never | Unschedulable)
+        chain, is_off = self._chain, isinstance(new, Never | Unschedulable)
+        if self._due and chain is not None and chain.state == "running":
+            self._join(chain)
+        for entry in missed:
+            if "turned off" in entry.reason:
+                self._owe_due(now)
+                self._turned_off(entry, now)
+            else:
+                self._journal(entry, now)
+        self._must(not (self._due and self._is_closed(now)), now, "without a word", self._due)
+        self._owe_due(now)
         if is_off:
             self._drop_retry("dropped, schedule turned off")
+            is_owed = self._chain is not None and self._chain.state == "owed"
+            self._must(not is_owed, now, "dropped without a word", self._chain)
+
+    def _is_closed(self, now: datetime) -> bool:
+        """Nobody may owe what is still due: a run is on that it came after, or a pause is."""
+        first = self._due[0]
+        if self._chain is not None and self._chain.state == "running":
+            return True
+        if self._manual_since is not None and first > self._manual_since:
+            return True
+        may_owe = not isinstance(self._retry, RetryAtNextSlot) or self._late(now) == 0
+        is_paused = self._paused_until is not None and first <= self._paused_until
+        return is_paused or not may_owe
+
+    def _owe_due(self, now: datetime) -> None:
+        """What is due is served still, and the run must say how many have passed."""
         if not self._due:
             return
-        if chain is not None and chain.state == "running":
-            self._join(chain)
-            self._must(not self._due, now, "forgotten in a long run", self._due)
-            return
-        may_wait = self._manual_since is None or self._due[0] <= self._manual_since
-        self._must(may_wait and not is_off, now, "dropped without a word", self._due)
+        count, chain = len(self._due), self._chain
         self._drop_retry("dropped for the next slot")
-        self._owe_due()
+        if chain is not None and chain.state == "owed":
+            chain.passed = max(1, chain.passed) + count
+        else:
+            passed = count if count > 1 or self._late(now) else 0
+            chain = self._chain = Chain(self._due[0], "owed", Counter(), passed=passed)
+        chain.slots["owed"] += count
+        chain.last = self._due[-1]
+        self._answer(0, count)
+
+    def _turned_off(self, missed: Missed, now: datetime) -> None:
+        """What is owed is journaled instead, with all that passed."""
+        self._note(now, missed)
+        chain, slots = self._chain, missed.slots
+        assert chain is not None
+        self._must(chain.state == "owed", now, "nothing is owed", missed)
+        named = (slots.first.at, slots.last.at, slots.count)
+        right = (chain.slot, chain.last or chain.slot, max(1, chain.passed))
+        self._must(named == right, now, "wrong slots, or wrong count; owed are", *right)
+        self._conclude("dropped, schedule turned off")
 
     def _join(self, chain: Chain) -> None:
         """A run answers for one slot after its own."""
         chain.slots["joined"] += 1
         self._answer(0, 1)
-
-    def _owe_due(self) -> None:
-        """The first one is served still, and answers for the others when it says so."""
-        if self._chain is None:
-            self._chain = Chain(self._due[0], "owed", Counter(owed=1))
-            self._answer(0, 1)
-        self._chain.slots["caught up"] += len(self._due)
-        self._chain.untold += len(self._due)
-        self._answer(0, len(self._due))
 
     # --- the service itself
 

@@ -91,6 +91,7 @@ class Life:
         self._ledger = Ledger((schedule, retry, self._zone), BEGIN, tally)
         self._is_up = True
         self._number_seen: int | None = None
+        self._number = 0
         self._taken_up = self._settings
         self._wake = 0
         self._died_after_publishing = False
@@ -180,7 +181,7 @@ class Life:
         if self._rng.random() < (0.1 if self._own is None else 0.5):
             self._edit()  # why people stop a service
         self._own = None
-        save_state(self._file, State("package", self._known))
+        save_state(self._file, State("package", self._known, number=self._number))
         self._is_up = False
 
     def _comes_up(self, outage: Outage) -> None:
@@ -197,7 +198,8 @@ class Life:
         self._ledger.restarts(self._died_after_publishing, now)
         self._died_after_publishing = False
         self._number_seen = None
-        unseen = self._sets[max(0, len(self._sets) - (self._number - (state.number or 0))) :]
+        unseen = self._sets[max(0, len(self._sets) - self._published + (state.number or 0)) :]
+        self._number = max(self._published, state.number or 0)
         served = frozenset(slot for slot in unseen if slot is not None)
         proved = self._core.seen_in_sets(state.known, served, now)
         self._known = self._core.restarted(proved, now)
@@ -245,6 +247,7 @@ class Life:
         is_new = self._number_seen is not None and self._published != self._number_seen
         self._number_seen = self._published
         if is_new:
+            self._number = self._published
             change = after_success(known, now)
             self._known = change.known
             ledger.manual_ends(True, change.missed, now)
@@ -324,7 +327,7 @@ class Life:
         self._ledger.looks(self._now, now)
         self._own = None
         if ending == "published":
-            self._number_seen = self._publish(own)
+            self._number = self._number_seen = self._publish(own)
             change = self._core.succeeded(self._known, now)
         elif ending == "failed":
             change = after_failure(self._known, 1409, now)

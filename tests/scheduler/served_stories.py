@@ -7,7 +7,8 @@ from pathlib import Path
 from scheduler.decide import Decision, Run
 from scheduler.known import Known
 from scheduler.outcomes import Ending, Failed, Published
-from scheduler.served import Host, Served
+from scheduler.recall import Host
+from scheduler.served import Served
 from scheduler.state import State, load_state, state_file
 from settings.paths import PathMap
 from settings.service_model import ServedDatabase

@@ -19,7 +19,7 @@ import pytest
 
 import scheduler.control as module
 from scheduler.control import PROTOCOL, SOCKET_NAME, Asked, Control, NoAnswerError, ask
-from tests.scheduler.real import application, service, wait_until
+from tests.scheduler.real import application, clock_in, reschedule, service, wait_until
 
 HOSTILE = {
     "garbage": b"garbage\n",
@@ -461,7 +461,8 @@ def test_no_request_harms_the_real_service(tmp_path: Path) -> None:
             {"ask": "stop", **about, "package": "/srv/a\0b"},
             {"ask": "stop", **about, "package": "\ud800"},
             {"ask": "stop", **about, "package": "/\ud800"},
-            {"ask": "stop", **about, "package": "."},
+            {"ask": "stop", **about, "package": os.path.relpath(app.package)},
+            {"ask": "stop", **about, "data_file": os.path.relpath(app.data_file)},
             {"ask": "stop", **about, "package": "/" + "x" * 5000},
             {"ask": "stop", **unknown},
             {"ask": "backup", **unknown},
@@ -511,6 +512,8 @@ def test_a_service_without_its_socket_serves_and_says_so_once(
     with service(state, app) as real:
         real.wait_for("next backup")
         real.wait_for("nobody can ask this service anything")
+        reschedule(app, clock_in(900))
+        real.wait_for("settings changed and taken up", seconds=6)
         shutil.rmtree(file) if file.is_dir() else file.unlink()
         real.process.send_signal(signal.SIGHUP)
         wait_until(file.is_socket, "the socket is not there, though its place is free")

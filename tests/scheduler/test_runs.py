@@ -15,10 +15,12 @@ import pytest
 
 import scheduler.runs as module
 from engine.progress import Progress
+from scheduler.child import Child
 from scheduler.known import Failure
 from scheduler.outcomes import Ending, Failed
+from scheduler.recall import Host
 from scheduler.runs import STOP_SECONDS, Job, Runs
-from scheduler.served import Host, Served
+from scheduler.served import Served
 from settings.paths import PathMap
 from settings.service_model import Limits, ServedDatabase
 from tests.engine.stories import App
@@ -327,6 +329,18 @@ def test_a_run_without_progress_is_told_of_stopped_and_tried_again(
     assert (last.code, last.text[:11]) == (1409, "no progress")
 
 
+def test_a_run_that_says_the_same_again_makes_no_progress() -> None:
+    child = object.__new__(Child)
+    child._clock, child.progress, child._moved = StoryClock(), None, 0.0
+    child._take(Progress("saving", 7, 9))
+    moved = child._moved
+
+    child._take(Progress("saving", 7, 9))
+    assert child._moved == moved
+    child._take(Progress("saving", 8, 9))
+    assert child._moved > moved
+
+
 def test_a_hung_run_that_does_not_react_is_killed_once(tmp_path: Path, shop: Shop) -> None:
     (story,) = stories(tmp_path, 5)
     job = shop.begins(story)
@@ -338,15 +352,16 @@ def test_a_hung_run_that_does_not_react_is_killed_once(tmp_path: Path, shop: Sho
     assert shop.started[0].told == ["hung", "kill"]
 
 
+@pytest.mark.parametrize("ending", [DIED, STOPPED])
 def test_a_stopped_run_that_hangs_is_given_up_too_and_stays_stopped(
-    tmp_path: Path, shop: Shop
+    tmp_path: Path, shop: Shop, ending: Failed
 ) -> None:
     (story,) = stories(tmp_path, 5)
     job = shop.begins(story)
     shop.runs.stop(job, "user anna")
     shop.check(job, silence=timedelta(hours=1))
 
-    shop.runs.finish(job, DIED)
+    shop.runs.finish(job, ending)
 
     assert story.sees("11 04:00") == "wait 01-12 02:30"
 

@@ -9,7 +9,8 @@ import pytest
 
 import scheduler.service as module
 from scheduler.notify import Notifier
-from scheduler.served import Host, Served
+from scheduler.recall import Host
+from scheduler.served import Served
 from scheduler.service import Service
 from scheduler.timer import HEARTBEAT, Timer
 from scheduler.watch import Watch

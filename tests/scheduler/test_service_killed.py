@@ -104,8 +104,9 @@ class Ordeal:
         assert [folder for folder in self.seen if not folder.is_dir()] == []
 
     def settle(self) -> None:
-        """One last start that nobody disturbs."""
-        self.clock.move(timedelta(minutes=2))
+        """One last start that nobody disturbs, after a noon: there is something to do for all."""
+        noon = self.clock.now().replace(hour=12, minute=2, second=0)
+        self.clock.show(noon + _DAY)
         with on_duty(self.post) as duty:
             duty.look()
             wait_until(self.post.is_quiet, f"it never settles:\n{duty.real.said()[-3000:]}", 60)

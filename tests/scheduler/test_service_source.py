@@ -338,6 +338,7 @@ def test_a_run_of_a_database_that_leaves_ends_well_and_it_may_come_back(
         real.wait_for(AWAITING)
 
         assert real.said().count("backup starts") == 1
+        assert "retry" not in real.said()
 
     assert visible(app) == ["data[0001]"]
     assert journaled(app) == ["Scheduled backup missed", "Settings", "Full Backup"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import scheduler.settings_source as module
 from scheduler.settings_source import (
     InForce,
     SettingsSource,
@@ -24,7 +25,7 @@ from tests.scheduler.real import (
     service,
     visible,
 )
-from tests.scheduler.served_stories import NIGHTLY_XML
+from tests.scheduler.served_stories import HOUR, NIGHTLY_XML
 
 BROKEN = b"<Preferences4D><Backup>"
 PUBLISHED = "published in"
@@ -135,6 +136,18 @@ def test_an_edit_that_keeps_size_and_time_is_seen(app: App, state: Path) -> None
 
     file.write_bytes(file.read_bytes().replace(b"02:30:00", b"03:30:00"))
     os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+    assert looked(source).reading.digest != before.reading.digest
+
+
+def test_an_edit_is_seen_where_the_file_system_shows_old_facts(
+    app: App, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_signature", lambda _: ("always the same",))
+    source = SettingsSource(entry(app), state)
+    before = looked(source)
+
+    app.configure({**NIGHTLY_XML, HOUR: "03:30:00"})
 
     assert looked(source).reading.digest != before.reading.digest
 
