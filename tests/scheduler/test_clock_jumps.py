@@ -142,7 +142,6 @@ def test_a_clock_a_year_ahead_at_boot_is_corrected_and_slots_go_on(
 
 
 @slowly
-@pytest.mark.xfail(strict=True, reason="sets of a wrong clock make every restart forget slots")
 def test_slots_missed_by_a_restart_are_caught_up_though_a_set_of_a_wrong_clock_is_there(
     tmp_path: Path, nudge: bool
 ) -> None:
@@ -158,9 +157,6 @@ def test_slots_missed_by_a_restart_are_caught_up_though_a_set_of_a_wrong_clock_i
         pass
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the timer counts every heartbeat that a jump has passed over"
-)
 def test_a_leap_over_years_costs_neither_memory_nor_time(tmp_path: Path) -> None:
     stage = make_stage(tmp_path, TUESDAY, {"weekly": NOON["weekly"]}, nudge=True)
 
