@@ -1,6 +1,6 @@
 """Ten years of a service in minutes: does each slot get its one answer, whatever happens to the machine?
 
-    python -m tests.scheduler.decade [--years 10] [--databases 100] [--seed N] [--only DATABASE]
+    python -m tests.scheduler.decade [--years 10] [--databases 100] [--seed N] [--haste 1] [--only DATABASE]
 
 What counts as an answer, and when, stands in decade_ledger.py; what happens, in decade_world.py; how the
 product is driven, in decade_life.py.
@@ -14,15 +14,17 @@ from pathlib import Path
 from random import Random
 
 from tests.scheduler.decade_core import Core
-from tests.scheduler.decade_ledger import BrokenPromiseError
 from tests.scheduler.decade_life import Life
+from tests.scheduler.decade_story import BrokenPromiseError
 from tests.scheduler.decade_world import make_world
 
 
-def simulate(years: float, databases: range, seed: int, core: Core | None = None) -> Counter[str]:
+def simulate(
+    years: float, databases: range, seed: int, core: Core | None = None, *, haste: float = 1
+) -> Counter[str]:
     """Each database lives through the same world. Raises BrokenPromiseError, naming seed and database."""
     tally: Counter[str] = Counter()
-    world = make_world(Random(seed), years)
+    world = make_world(Random(seed), years, haste)
     memory = Path("/dev/shm")  # noqa: S108 - a state is flushed each time; nothing else is there
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         for number in databases:
@@ -31,7 +33,7 @@ def simulate(years: float, databases: range, seed: int, core: Core | None = None
                 file = Path(folder) / f"{number}.json"
                 Life(world, rng, tally, file, core or Core()).live()
             except BrokenPromiseError as error:
-                where = f"--years {years} --seed {seed} --only {number}"
+                where = f"--years {years} --seed {seed} --haste {haste} --only {number}"
                 raise BrokenPromiseError(f"{where}: {error}") from error
     return tally
 
@@ -82,11 +84,12 @@ def main() -> None:
     parser.add_argument("--years", type=float, default=10)
     parser.add_argument("--databases", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--haste", type=float, default=1, help="so much more trouble in a year")
     parser.add_argument("--only", type=int, help="the number of one database")
     asked = parser.parse_args()
     which = range(asked.databases) if asked.only is None else range(asked.only, asked.only + 1)
     began, cpu_began = time.perf_counter(), time.process_time()
-    tally = simulate(asked.years, which, asked.seed)
+    tally = simulate(asked.years, which, asked.seed, haste=asked.haste)
     print(report(tally, asked.years, len(which)))
     print(f"{time.perf_counter() - began:9.1f}  seconds")
     print(f"{time.process_time() - cpu_began:9.1f}  seconds of one core")

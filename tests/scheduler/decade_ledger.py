@@ -14,8 +14,9 @@ In plain words, what is checked:
   answer lies no further ahead than the tolerance: one period and a day, from two days up to 32. Beyond that
   the clock was wrong: this must be said at the next look, and a new count begins at that moment. Slots are
   then counted afresh, also those whose time was answered for before.
-* A new schedule or zone begins a new count in the same way, at the moment it is taken up; what was due before
-  keeps its claim to an answer.
+* A new schedule or zone begins a new count in the same way, at the moment it is taken up. What was due before
+  gets its answer then: in the journal, as one more slot of the run that is on, or owed: one run for all that
+  is, which must say how many have passed. What is owed is journaled when the schedule is turned off.
 * Being told to stop during a run is nobody's failure: that run is owed, and its attempts count afresh.
 
 And, of every run: never two at once, none while paused or halted, no attempt too many, no retry before its
@@ -23,10 +24,8 @@ delay (unless the clock went back since), none for a slot that is not due; of ev
 """
 
 from bisect import bisect_left
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import Counter
 from datetime import datetime, timedelta
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from scheduler.decide import Decision, Halted, Missed, Run, Wait
@@ -39,32 +38,14 @@ from settings.model import (
     Schedule,
     Unschedulable,
 )
+from tests.scheduler.decade_chain import Chain, ChainState
 from tests.scheduler.decade_oracle import Series, allowed, delay, first_day, tolerance
+from tests.scheduler.decade_story import Story
 
 ON_TIME = timedelta(seconds=60)
 _REASONS = ("no catch-up", "paused", "error 1401", "was running", "turned off")
 
 InForce = tuple[Schedule, RetryPolicy, ZoneInfo]
-
-
-class BrokenPromiseError(AssertionError):
-    """A slot without an answer, with two, or a run that should not have been; the message ends with the story."""
-
-
-@dataclass(slots=True)
-class Chain:
-    """The attempts for one slot: how many slots they answer for, by how these came in.
-
-    `passed` is how many of them a run for what is owed must call missed; 0 while it owes one alone, in time.
-    """
-
-    slot: datetime
-    state: Literal["running", "failed", "owed"]
-    slots: Counter[str]
-    failed: int = 0
-    failed_at: datetime | None = None
-    passed: int = 0
-    last: datetime | None = None
 
 
 class Ledger:
@@ -82,7 +63,8 @@ class Ledger:
         self._paused_until: datetime | None = None
         self._offset = timedelta()
         self._went_back = False
-        self._story: deque[tuple[datetime, object]] = deque(maxlen=14)
+        story = Story()
+        self._note, self._must = story.note, story.must
         self._note(now, f"watching: {schedule}, {retry}, {zone.key}")
 
     # --- looking
@@ -114,11 +96,9 @@ class Ledger:
             self._must(may_wait, now, "a run is due", self._chain, decision)
 
     def _waits_wrongly(self, now: datetime) -> bool:
-        chain = self._chain
+        chain = self._in("failed")
         if chain is None:
-            return False
-        if chain.state == "owed":
-            return True
+            return self._in("owed") is not None
         return (
             not isinstance(self._schedule, Never | Unschedulable)
             and chain.failed_at is not None
@@ -170,10 +150,9 @@ class Ledger:
         self._must(not self._is_running, now, "two runs at once")
         may_run = self._paused_until is None and not self._is_halted
         self._must(may_run, now, "runs though paused or halted")
-        chain = self._chain
         if run.attempt > 1:
             self._retries(run, now)
-        elif chain is not None and chain.state == "owed":
+        elif chain := self._in("owed"):
             self._serves_owed(chain, run, now)
         else:
             self._serves_due(run, now)
@@ -182,9 +161,9 @@ class Ledger:
         self.tally["attempts"] += 1
 
     def _retries(self, run: Run, now: datetime) -> None:
-        chain = self._chain
+        chain = self._in("failed")
         self._must(not self._due, now, "a slot is due, and comes before the retry", self._due)
-        self._must(chain is not None and chain.state == "failed", now, "nothing to retry")
+        self._must(chain is not None, now, "nothing to retry")
         assert chain is not None
         assert chain.failed_at is not None
         is_next = (run.slot.at, run.attempt) == (chain.slot, chain.failed + 1)
@@ -198,15 +177,14 @@ class Ledger:
         is_due = bool(self._due) and run.slot.at == self._due[0]
         self._must(is_due, now, "not due, or served before", self._due)
         self._drop_retry("dropped for the next slot")
-        self._chain = Chain(self._due[0], "running", Counter())
+        self._chain = Chain(self._due[0], "running")
         late = self._take_all_due(self._chain, run, now)
         self._must(run.missed == late, now, "wrong count of late slots; it is", late)
         self.tally["catch-ups"] += late > 0
 
     def _serves_owed(self, chain: Chain, run: Run, now: datetime) -> None:
         self._must(run.slot.at == chain.slot, now, "another one is owed", chain)
-        if late := self._take_all_due(chain, run, now):
-            chain.passed = max(1, chain.passed) + late  # the owed one is late, too
+        self._take_all_due(chain, run, now)
         words = "covered without a word, or wrong count of owed slots; it is"
         self._must(run.missed == chain.passed, now, words, chain.passed)
         self.tally["catch-ups"] += chain.passed > 0
@@ -221,7 +199,7 @@ class Ledger:
         late = self._late(now)
         may_catch_up = not isinstance(self._retry, RetryAtNextSlot)
         self._must(late == 0 or may_catch_up, now, "catches up though told not to")
-        chain.slots.update({"on time": count - late, "caught up": late})
+        chain.take(count - late, late)
         self._answer(0, count)
         return late
 
@@ -308,9 +286,8 @@ class Ledger:
     def _close_count(self, new: Schedule, missed: tuple[Missed, ...], now: datetime) -> None:
         """Each slot of the old count is journaled, with the run that is on, or owed from now on."""
         self._come_due(now)
-        chain, is_off = self._chain, isinstance(new, Never | Unschedulable)
-        if self._due and chain is not None and chain.state == "running":
-            self._join(chain)
+        if self._due and (running := self._in("running")):
+            self._join(running)
         for entry in missed:
             if "turned off" in entry.reason:
                 self._owe_due(now)
@@ -319,17 +296,15 @@ class Ledger:
                 self._journal(entry, now)
         self._must(not (self._due and self._is_closed(now)), now, "without a word", self._due)
         self._owe_due(now)
-        if is_off:
+        if isinstance(new, Never | Unschedulable):
             self._drop_retry("dropped, schedule turned off")
-            is_owed = self._chain is not None and self._chain.state == "owed"
-            self._must(not is_owed, now, "dropped without a word", self._chain)
+            owed = self._in("owed")
+            self._must(owed is None, now, "dropped without a word", owed)
 
     def _is_closed(self, now: datetime) -> bool:
         """Nobody may owe what is still due: a run is on that it came after, or a pause is."""
         first = self._due[0]
-        if self._chain is not None and self._chain.state == "running":
-            return True
-        if self._manual_since is not None and first > self._manual_since:
+        if self._in("running") or (self._manual_since is not None and first > self._manual_since):
             return True
         may_owe = not isinstance(self._retry, RetryAtNextSlot) or self._late(now) == 0
         is_paused = self._paused_until is not None and first <= self._paused_until
@@ -339,27 +314,22 @@ class Ledger:
         """What is due is served still, and the run must say how many have passed."""
         if not self._due:
             return
-        count, chain = len(self._due), self._chain
         self._drop_retry("dropped for the next slot")
-        if chain is not None and chain.state == "owed":
-            chain.passed = max(1, chain.passed) + count
-        else:
-            passed = count if count > 1 or self._late(now) else 0
-            chain = self._chain = Chain(self._due[0], "owed", Counter(), passed=passed)
-        chain.slots["owed"] += count
-        chain.last = self._due[-1]
-        self._answer(0, count)
+        self._chain = self._in("owed") or Chain(self._due[0], "owed")
+        self._chain.owe(self._due, self._late(now))
+        self._answer(0, len(self._due))
 
     def _turned_off(self, missed: Missed, now: datetime) -> None:
         """What is owed is journaled instead, with all that passed."""
         self._note(now, missed)
-        chain, slots = self._chain, missed.slots
+        chain, slots = self._in("owed"), missed.slots
+        self._must(chain is not None, now, "nothing is owed", missed)
         assert chain is not None
-        self._must(chain.state == "owed", now, "nothing is owed", missed)
         named = (slots.first.at, slots.last.at, slots.count)
-        right = (chain.slot, chain.last or chain.slot, max(1, chain.passed))
-        self._must(named == right, now, "wrong slots, or wrong count; owed are", *right)
-        self._conclude("dropped, schedule turned off")
+        self._must(
+            named == chain.untold, now, "wrong slots, or wrong count; owed are", *chain.untold
+        )
+        self._conclude("missed: turned off")
 
     def _join(self, chain: Chain) -> None:
         """A run answers for one slot after its own."""
@@ -371,18 +341,18 @@ class Ledger:
     def stopped(self, now: datetime) -> None:
         """It was told to stop; a run that had not ended is owed."""
         self._note(now, "service stops")
-        if self._chain is not None and self._chain.state == "running":
-            self._chain.state, self._chain.failed, self._chain.failed_at = "owed", 0, None
+        if running := self._in("running"):
+            running.stop()
 
     def restarts(self, published: bool, now: datetime) -> None:
         """It starts again; `published` says that a run that died had published its set already."""
         self._note(now, f"service starts; died after publishing: {published}")
         self._manual_since = None
-        if self._chain is not None and self._chain.state == "running":
+        if running := self._in("running"):
             if published:
                 self._conclude("published")
             else:
-                self._failed(self._chain, now)
+                self._failed(running, now)
         self._is_halted = False
 
     def close(self) -> None:
@@ -395,9 +365,10 @@ class Ledger:
 
     @property
     def _is_running(self) -> bool:
-        return self._manual_since is not None or (
-            self._chain is not None and self._chain.state == "running"
-        )
+        return self._manual_since is not None or self._in("running") is not None
+
+    def _in(self, state: ChainState) -> Chain | None:
+        return self._chain if self._chain is not None and self._chain.state == state else None
 
     def _count_from(self, begin: datetime) -> None:
         self._series = Series(self._schedule, self._anchor, self._zone, begin)
@@ -415,28 +386,10 @@ class Ledger:
         del self._due[place : place + count]
 
     def _drop_retry(self, why: str) -> None:
-        if self._chain is not None and self._chain.state == "failed":
+        if self._in("failed"):
             self._conclude(why)
 
     def _conclude(self, ending: str) -> None:
         assert self._chain is not None
-        for kind, count in self._chain.slots.items():
-            name = f"served {kind}" if ending == "published" else ending
-            self.tally[name] += count
+        self._chain.conclude(ending, self.tally)
         self._chain = None
-
-    def _note(self, now: datetime, what: object) -> None:
-        self._story.append((now, what))
-
-    def _must(self, holds: bool, now: datetime, *words: object) -> None:
-        if holds:
-            return
-        story = "\n".join(f"  {at:%Y-%m-%d %H:%M:%S}Z  {what}" for at, what in self._story)
-        told = " ".join(_brief(word) for word in words)
-        raise BrokenPromiseError(f"{now:%Y-%m-%d %H:%M:%S}Z: {told}\nclock and story:\n{story}")
-
-
-def _brief(word: object) -> str:
-    if isinstance(word, list):
-        return f"{len(word)} slots, the first {word[0]:%Y-%m-%d %H:%M:%S}Z" if word else "no slot"
-    return f"{word:%Y-%m-%d %H:%M:%S}Z" if isinstance(word, datetime) else str(word)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from zoneinfo import ZoneInfo
 
 from scheduler.after import (
     after_cancel,
@@ -28,7 +29,8 @@ from scheduler.known import Manual, Serving, watch
 from scheduler.state import State, load_state, save_state
 from settings.model import RetryPolicy, Schedule
 from tests.scheduler.decade_core import Core
-from tests.scheduler.decade_ledger import BrokenPromiseError, Ledger
+from tests.scheduler.decade_ledger import Ledger
+from tests.scheduler.decade_story import BrokenPromiseError
 from tests.scheduler.decade_world import (
     BEGIN,
     DAY,
@@ -89,7 +91,7 @@ class Life:
         schedule, retry = self._settings
         self._known = watch(schedule, retry, self._zone, BEGIN)
         self._ledger = Ledger((schedule, retry, self._zone), BEGIN, tally)
-        self._is_up = True
+        self._is_up, self._down_until = True, BEGIN
         self._number_seen: int | None = None
         self._number = 0
         self._taken_up = self._settings
@@ -106,7 +108,7 @@ class Life:
             (120, self._pause),
             (150, self._bad_times),
         ):
-            self._again(days, event)
+            self._again(days / self._world.haste, event)
         self._look()
         while self._agenda and self._agenda[0][0] < self._world.end:
             self._now, _, event = heapq.heappop(self._agenda)
@@ -155,8 +157,8 @@ class Life:
     def _happens(self, happening: Happening) -> None:
         match happening:
             case Outage():
-                self._goes_down(happening)
-                self._at(happening.until, partial(self._comes_up, happening))
+                self._breaks_off(happening.until, graceful=happening.graceful)
+                self._at(happening.until, partial(self._comes_up, happening.zone))
             case Suspended(until=until):
                 self._asleep_until = until
             case ClockSet(offset=offset):
@@ -168,8 +170,13 @@ class Life:
                 self._heartbeat()
         self._tally[type(happening).__name__] += 1
 
-    def _goes_down(self, outage: Outage) -> None:
-        if outage.graceful:
+    def _breaks_off(self, until: datetime, *, graceful: bool) -> None:
+        self._down_until = max(self._down_until, until)
+        if self._is_up:
+            self._goes_down(graceful=graceful)
+
+    def _goes_down(self, *, graceful: bool) -> None:
+        if graceful:
             own, ends = self._own, self._rng.random() < 0.2
             if own is not None and own.has_lock and ends:
                 self._own_ends(own, "published", look=False)
@@ -184,9 +191,19 @@ class Life:
         save_state(self._file, State("package", self._known, number=self._number))
         self._is_up = False
 
-    def _comes_up(self, outage: Outage) -> None:
-        self._zone = outage.zone
-        self._start()
+    def _comes_up(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._comes_back()
+
+    def _comes_back(self) -> None:
+        if not self._is_up and self._now >= self._down_until:
+            self._start()
+
+    def _dies_during(self, own: Backup) -> None:
+        if own is self._own:
+            until = self._now + self._span(SECOND, 9 * DAY)
+            self._breaks_off(until, graceful=self._rng.random() < 0.5)
+            self._at(until, self._awake(self._comes_back))
 
     # --- the service, as in service.py and served.py
 
@@ -310,6 +327,8 @@ class Life:
         )
         if self._rng.random() < (0.2 if own.lasts > HOUR else 0.01):
             self._soon(self._rng.random() * own.lasts, self._awake(self._edit))
+        if self._world.haste > 1 and self._rng.random() < 0.05:
+            self._soon(self._rng.random() * own.lasts, self._awake(lambda: self._dies_during(own)))
 
     def _own_begins(self, own: Backup) -> None:
         if own is not self._own:

@@ -6,7 +6,9 @@ from datetime import datetime, time
 import pytest
 
 from scheduler.after import (
+    after_clock_damage,
     after_manual_start,
+    after_pause,
     after_sets_seen,
     after_settings_change,
     after_stop,
@@ -24,6 +26,7 @@ from tests.scheduler.stories import (
     brief,
     failed,
     known_at,
+    served,
     started,
 )
 
@@ -131,6 +134,30 @@ def test_without_catch_up_it_is_told_instead() -> None:
     assert "no catch-up" in missed.reason
 
 
+def test_a_pause_is_kept_when_settings_change_during_a_persons_own_run() -> None:
+    known = after_pause(known_at("10 12:00"), at("20 12:00"))
+    known = after_manual_start(known, at("11 02:31"))
+
+    change = after_settings_change(known, LATER, ONCE, PARIS, at("11 02:40"))
+
+    (missed,) = change.missed
+    assert brief(missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
+    assert "paused" in missed.reason
+    assert change.known.trouble is None
+    assert change.known.running == known.running
+
+
+def test_what_was_told_before_is_not_told_again_when_backups_are_turned_off() -> None:
+    owed = replace(after_stop(started(known_at("10 12:00"), "11 02:30")), retry=RetryAtNextSlot())
+
+    change = after_settings_change(owed, Never(), ONCE, PARIS, at("13 12:00"))
+
+    assert [brief(missed) for missed in change.missed] == [
+        "missed 2 from 01-12 02:30 to 01-13 02:30",
+        "missed 1 from 01-11 02:30 to 01-11 02:30",
+    ]
+
+
 def decide_first(known: Known) -> Slot:
     decision = decide(known, at("11 02:30"))
     assert isinstance(decision, Run)
@@ -177,6 +204,17 @@ def test_a_set_of_a_clock_that_was_ahead_moves_nothing() -> None:
     known = known_at("10 12:00")
 
     assert seen(known, ["2027-01-11 02:30"], "12 12:00") == known
+
+
+def test_a_retry_for_a_slot_of_a_clock_that_was_ahead_moves_nothing_either() -> None:
+    ahead = failed(served(known_at("10 12:00"), "20 12:00"), "21 02:30")
+    known = after_clock_damage(ahead, at("12 12:00"))
+    known = started(known, "12 12:00")
+
+    known = seen(known, ["21 02:30"], "25 12:00")
+
+    assert known.running is None
+    assert brief(decide(known, at("25 12:00"))) == "run 01-13 02:30 attempt 1 missed 13"
 
 
 def test_older_sets_move_nothing_back() -> None:
