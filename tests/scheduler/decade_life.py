@@ -7,7 +7,6 @@ it; time jumps from one event to the next. The ledger is told of everything, and
 import heapq
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,7 @@ from tests.scheduler.decade_world import (
     HOUR,
     MINUTE,
     SECOND,
+    Backup,
     ClockSet,
     Ending,
     Happening,
@@ -53,16 +53,6 @@ from tests.scheduler.decade_world import (
 )
 
 HEARTBEAT = timedelta(seconds=25)
-
-
-@dataclass(slots=True)
-class Backup:
-    """A backup that really runs, from the moment it has the lock."""
-
-    slot: datetime | None
-    lasts: timedelta
-    ending: Ending
-    has_lock: bool = False
 
 
 class Life:
@@ -257,8 +247,6 @@ class Life:
 
     def _notice_others(self, now: datetime) -> None:
         known, ledger = self._known, self._ledger
-        assert known is not None
-        assert ledger is not None
         if isinstance(known.running, Serving):
             return
         is_new = self._number_seen is not None and self._published != self._number_seen

@@ -191,6 +191,16 @@ def some_retry(rng: Random) -> RetryPolicy:
 # --- runs -----------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class Backup:
+    """A backup that really runs, from the moment it has the lock."""
+
+    slot: datetime | None
+    lasts: timedelta
+    ending: Ending
+    has_lock: bool = False
+
+
 def some_length(rng: Random) -> timedelta:
     """How long a backup takes; a few last for days."""
     kind = rng.random()

@@ -22,7 +22,9 @@ from tests.scheduler.real import (
     owe,
     reschedule,
     saved_state,
+    serve,
     service,
+    service_of,
     visible,
     wait_until,
 )
@@ -305,3 +307,49 @@ def test_under_systemd_lines_carry_a_priority_and_no_time(tmp_path: Path, state:
         real.wait_for(AWAITING)
 
         assert all(line.startswith("<6>") for line in real.said().splitlines())
+
+
+# --- hooks ----------------------------------------------------------------------------------------
+
+HOOKS = "<Hooks><{kind}><Program>{program}</Program><Argument>{told}</Argument></{kind}></Hooks>"
+
+
+def hook(folder: Path, kind: str, lines: str) -> str:
+    """A hook of the service file that appends what it is told to a file, and then does more."""
+    program = folder / kind
+    program.write_text(f'#!/bin/sh\necho "$BACKUP4D_EVENT $BACKUP4D_STATUS" >> "$1"\n{lines}\n')
+    program.chmod(0o755)
+    return HOOKS.format(kind=kind, program=program, told=folder / "told")
+
+
+def test_the_hooks_of_the_service_file_are_run_around_a_scheduled_backup(
+    tmp_path: Path, state: Path
+) -> None:
+    app = application(tmp_path)
+    owe(app, state)
+    startup, guard = hook(tmp_path, "Startup", "exit 0"), hook(tmp_path, "Guard", "echo ready; cat")
+    hooks = (startup + guard + hook(tmp_path, "Shutdown", "")).replace("</Hooks><Hooks>", "")
+    serve(tmp_path / "service.xml", app, more=hooks)
+
+    with service_of(tmp_path / "service.xml", state) as real:
+        real.wait_for(PUBLISHED)
+
+    assert (tmp_path / "told").read_text() == "startup \nguard \nshutdown 0\n"
+    assert "Guard : held for" in app.journal()
+
+
+def test_a_startup_hook_that_says_no_is_a_failed_attempt_with_its_code(
+    tmp_path: Path, state: Path
+) -> None:
+    app = application(tmp_path)
+    owe(app, state)
+    hooks = hook(tmp_path, "Startup", "echo 4D is importing >&2; exit 42")
+    serve(tmp_path / "service.xml", app, more=hooks)
+
+    with service_of(tmp_path / "service.xml", state) as real:
+        real.wait_for("backup failed (42)")
+        real.wait_for("backup starts: retry")
+
+    assert visible(app) == []
+    assert "Error reported : 42 startup hook" in app.journal()
+    assert "4D is importing" in app.journal()

@@ -97,7 +97,7 @@ def test_what_the_drop_in_does_not_open_cannot_be_written(served: Database) -> N
 
     host.wait_for("backup failed (1407)")
 
-    assert "/srv/other (this user may not write there)" in host.said()
+    assert "/srv/other (Read-only file system)" in host.said()
     assert list(host.path("/srv/other").iterdir()) == []
 
 
