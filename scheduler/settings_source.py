@@ -5,6 +5,7 @@ A copy of the last good file lies beside the state, so that a restart under a br
 
 import hashlib
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from settings.service_model import ServedDatabase
 from settings.source import load_bytes
 
 _log = logging.getLogger(__name__)
+
+_FULL_READ = 12  # looks, five minutes apart: reading each time would wait for the disk, which is no idle service
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class SettingsSource:
         self._layout: DatabaseLayout | None = None
         self._reading: Reading | None = None
         self._signature: tuple[object, ...] = ()
+        self._looks = 0
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -58,10 +62,13 @@ class SettingsSource:
         return InForce(layout, reading, None)
 
     def _read(self) -> tuple[DatabaseLayout, Reading]:
-        """Read the bytes each time: a network file system shows old facts of a file until it is opened."""
+        """Read again when the facts of a file changed, and now and then whatever they say."""
+        self._looks += 1
         layout, reading = self._layout, self._reading
         if layout is None or reading is None or self._signature != _signature(layout):
             return self._locate()
+        if self._looks % _FULL_READ:
+            return layout, reading
         data = load_bytes(layout.settings_file)
         if hashlib.sha256(data).hexdigest() == reading.digest:
             return layout, reading
@@ -118,15 +125,18 @@ def _keep(data: bytes, copy: Path) -> None:
 
 
 def _signature(layout: DatabaseLayout) -> tuple[object, ...]:
-    """What stat says of every place where settings may lie."""
-    facts: list[object] = []
-    for place, _ in layout.considered:
-        try:
-            found = place.stat()
-        except OSError:
-            facts.append(None)
-            continue
-        facts.append(
-            (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        )
-    return tuple(facts)
+    """What is known of every place where settings may lie, without reading it."""
+    return tuple(_facts(place) for place, _ in layout.considered)
+
+
+def _facts(place: Path) -> tuple[int, ...] | None:
+    """Of an opened file: a network file system shows old facts of one that is not."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

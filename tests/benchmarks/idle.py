@@ -14,8 +14,7 @@ _SETTLE_SECONDS = 3.0
 # the other kind is the kernel giving another process a turn, which says nothing about this one
 _WAKE_UPS = re.compile(r"^voluntary_ctxt_switches:\s+(\d+)", re.MULTILINE)
 LIMITS_MIB = {1: 40, 50: 60, 500: 150}
-# looking at hundreds of databases waits for the disk now and then: each wait counts here
-MOST_WAKE_UPS = {1: 0.2, 50: 0.2, 500: 2.0}
+MOST_WAKE_UPS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def main() -> None:
             cost = measure(Path(folder), databases, seconds=seconds)
         sys.stdout.write(
             f"{cost.databases:>9}  {cost.resident_mib:>12.1f}  {limit:>7}  {cost.wake_ups:>10.3f}"
-            f"  {MOST_WAKE_UPS[databases]:>7}  {cost.threads:>7}\n"
+            f"  {MOST_WAKE_UPS:>7}  {cost.threads:>7}\n"
         )
 
 

@@ -3,6 +3,7 @@
 The whole decade: `pytest -m slow tests/scheduler/test_decade.py`, or `python -m tests.scheduler.decade`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +32,8 @@ REGRESSIONS = {
     "a set whose slot lies ahead, of a clock once wrong, moved the count at each restart": (8, 1),
     "a catch-up was not journaled when settings or zone were taken up before it": (1, 0),
     "what came due in a long run was forgotten when settings were taken up during it": (27, 3),
-    "what was owed was dropped without a word when the schedule was turned off": (30, 2),
+    "what was owed was dropped without a word when the schedule was turned off": (42, 3),
+    "the second and the fourth, one behind the other": (30, 2),
 }
 
 
@@ -162,6 +164,13 @@ def drops_old_slots(*what: Any) -> Change:
     return replace(after_settings_change(*what), missed=())
 
 
+def drops_what_is_owed(*what: Any) -> Change:
+    """What is owed when the schedule is turned off is left out of the journal."""
+    change = after_settings_change(*what)
+    told = tuple(missed for missed in change.missed if "turned off" not in missed.reason)
+    return replace(change, missed=told)
+
+
 def believes_each_set(known: Known, served: frozenset[datetime], at: datetime) -> Known:
     """A set that the state does not know of answers for all slots before it is seen."""
     known = after_sets_seen(known, served, at)
@@ -171,6 +180,24 @@ def believes_each_set(known: Known, served: frozenset[datetime], at: datetime) -
 def believes_no_set(known: Known, _served: frozenset[datetime], _at: datetime) -> Known:
     """A run that died with its set published counts as failed."""
     return known
+
+
+@pytest.mark.parametrize(
+    ("world", "fault", "words"),
+    [
+        ((1, 0), owes_one_alone, "covered without a word"),
+        ((27, 3), drops_old_slots, "without a word"),
+        ((42, 3), drops_what_is_owed, "dropped without a word"),
+        ((30, 2), owes_one_alone, "covered without a word"),
+    ],
+)
+def test_a_gap_that_is_opened_again_shows_in_its_world(
+    world: tuple[int, int], fault: Callable[..., Change], words: str
+) -> None:
+    seed, database = world
+
+    with pytest.raises(BrokenPromiseError, match=words):
+        simulate(1.5, range(database, database + 1), seed, Core(taken_up=fault))
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_an_edit_that_keeps_size_and_time_is_seen(app: App, state: Path) -> None
     assert looked(source).reading.digest != before.reading.digest
 
 
-def test_an_edit_is_seen_where_the_file_system_shows_old_facts(
+def test_an_edit_is_seen_within_minutes_where_the_file_system_always_shows_old_facts(
     app: App, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_signature", lambda _: ("always the same",))
@@ -148,8 +148,25 @@ def test_an_edit_is_seen_where_the_file_system_shows_old_facts(
     before = looked(source)
 
     app.configure({**NIGHTLY_XML, HOUR: "03:30:00"})
+    seen = [looked(source).reading.digest for _ in range(module._FULL_READ)]
 
-    assert looked(source).reading.digest != before.reading.digest
+    assert seen[0] == before.reading.digest
+    assert seen[-1] != before.reading.digest
+
+
+def test_the_facts_are_those_of_the_opened_file(
+    app: App, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = SettingsSource(entry(app), state)
+    before = looked(source)
+    old = settings_file(app).stat()
+    app.configure({**NIGHTLY_XML, HOUR: "03:30:00"})
+
+    # what a network file system answers from its memory until somebody opens the file
+    monkeypatch.setattr("pathlib.Path.stat", lambda *_, **__: old)
+    found = looked(source)
+
+    assert found.reading.digest != before.reading.digest
 
 
 def test_a_copy_that_cannot_be_kept_is_told_and_harms_nothing(
