@@ -154,21 +154,6 @@ def test_an_edit_is_seen_within_minutes_where_the_file_system_always_shows_old_f
     assert seen[-1] != before.reading.digest
 
 
-def test_the_facts_are_those_of_the_opened_file(
-    app: App, state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = SettingsSource(entry(app), state)
-    before = looked(source)
-    old = settings_file(app).stat()
-    app.configure({**NIGHTLY_XML, HOUR: "03:30:00"})
-
-    # what a network file system answers from its memory until somebody opens the file
-    monkeypatch.setattr("pathlib.Path.stat", lambda *_, **__: old)
-    found = looked(source)
-
-    assert found.reading.digest != before.reading.digest
-
-
 def test_a_copy_that_cannot_be_kept_is_told_and_harms_nothing(
     app: App, state: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
