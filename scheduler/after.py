@@ -21,7 +21,7 @@ from scheduler.known import (
     Trouble,
     attempts_allowed,
 )
-from scheduler.slots import MissedSlots, Slot, first_anchor, missed_slots
+from scheduler.slots import MissedSlots, first_anchor, missed_slots
 from settings.model import (
     Never,
     RetryAtNextSlot,
@@ -216,8 +216,7 @@ def _close_schedule(known: Known, new: Schedule, at: datetime) -> Change:
         return replace(change, known=replace(change.known, trouble=trouble))
     missed = change.missed
     if isinstance(trouble, Owed):
-        last = _last_due(change.known, at) or trouble.slot
-        slots = MissedSlots(trouble.slot, last, trouble.missed or 1)
+        slots = MissedSlots(trouble.slot, trouble.last or trouble.slot, trouble.missed or 1)
         missed = (*missed, Missed(slots, "automatic backups were turned off"))
     return Change(replace(change.known, trouble=None), missed)
 
@@ -244,16 +243,13 @@ def _owe(known: Known, at: datetime) -> Owed:
     """What is owed with all that has come due since, each of them counted."""
     due = _slots(known, known.answered_until, at)
     if isinstance(known.trouble, Owed):
-        count = max(1, known.trouble.missed) + due.count if due else known.trouble.missed
-        return Owed(known.trouble.slot, count)
+        if due is None:
+            return known.trouble
+        return Owed(known.trouble.slot, max(1, known.trouble.missed) + due.count, due.last)
     assert due is not None  # noqa: S101 - a first attempt is for a slot that is due or owed
     late = at - due.last.at >= ON_TIME
-    return Owed(due.first, due.count if late or due.count > 1 else 0)
-
-
-def _last_due(known: Known, at: datetime) -> Slot | None:
-    due = _slots(known, known.answered_until, at)
-    return None if due is None else due.last
+    last = due.last if due.count > 1 else None
+    return Owed(due.first, due.count if late or last else 0, last)
 
 
 def _without_halt(trouble: Trouble | None) -> Trouble | None:

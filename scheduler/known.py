@@ -40,11 +40,13 @@ class Failure:
 class Owed:
     """`slot` was due when the settings changed or the service was stopped, and is served still.
 
-    With it, `missed` slots passed that nobody could serve, itself among them; 0 when it alone is owed.
+    With it, `missed` slots passed that nobody could serve, itself among them, the newest at `last`;
+    0 and None when it alone is owed.
     """
 
     slot: Slot
     missed: int = 0
+    last: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)

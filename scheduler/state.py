@@ -272,8 +272,9 @@ def _trouble_to(trouble: Trouble | None) -> dict[str, Any] | None:
     match trouble:
         case None:
             return None
-        case Owed(slot, missed):
-            return {"kind": "owed", "slot": _slot_to(slot), "missed": missed}
+        case Owed(slot, missed, last):
+            newest = None if last is None else _slot_to(last)
+            return {"kind": "owed", "slot": _slot_to(slot), "missed": missed, "last": newest}
         case Failure(slot, attempts, at, code):
             return _attempts_to("failure", slot, attempts, at, code)
         case Halt(slot, attempts, at, code):
@@ -296,7 +297,9 @@ def _trouble_from(row: dict[str, Any] | None) -> Trouble | None:
     slot = _slot_from(row["slot"])
     match row["kind"]:
         case "owed":
-            return Owed(slot, _within(row.get("missed", 0), 0, sys.maxsize))
+            last = row.get("last")  # absent, as `missed` is, in states of older releases
+            newest = None if last is None else _slot_from(last)
+            return Owed(slot, _within(row.get("missed", 0), 0, sys.maxsize), newest)
         case "failure":
             return Failure(slot, int(row["attempts"]), _instant(row["at"]), int(row["code"]))
         case "halt":

@@ -25,6 +25,7 @@ from tests.scheduler.stories import (
     at,
     brief,
     failed,
+    halted,
     known_at,
     served,
     started,
@@ -223,3 +224,71 @@ def test_older_sets_move_nothing_back() -> None:
     )
 
     assert seen(known, ["11 02:30"], "12 12:00") == known
+
+
+# --- words and counts -----------------------------------------------------------------------------
+
+
+def test_a_catch_up_that_a_pause_holds_back_is_told_whole_when_backups_are_turned_off() -> None:
+    known = after_pause(changed(known_at("10 12:00"), "14 12:00"), at("15 12:00"))
+
+    change = after_settings_change(known, Never(), ONCE, PARIS, at("14 12:01"))
+
+    (missed,) = change.missed
+    assert brief(missed) == "missed 4 from 01-11 02:30 to 01-14 02:30"
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        ("11 12:00", "the 2026-01-11 02:30 backup was due and is still owed"),
+        ("12 02:30", "catch-up: 2 missed since 2026-01-11 02:30"),
+        ("12 12:00", "catch-up: 2 missed since 2026-01-11 02:30"),
+    ],
+)
+def test_one_owed_slot_is_owed_and_more_are_a_catch_up(now: str, reason: str) -> None:
+    decision = decide(changed(known_at("10 12:00"), now), at(now))
+
+    assert isinstance(decision, Run)
+    assert decision.reason == reason
+
+
+@pytest.mark.parametrize(("now", "missed"), [("11 02:30:59", 0), ("11 02:31", 1)])
+def test_a_minute_after_it_was_due_an_owed_slot_is_late(now: str, missed: int) -> None:
+    trouble = changed(known_at("10 12:00"), now).trouble
+
+    assert isinstance(trouble, Owed)
+    assert trouble.missed == missed
+
+
+def test_what_is_owed_without_catch_up_tells_how_many_are_dropped() -> None:
+    owed = after_stop(started(known_at("10 12:00"), "11 02:30"))
+
+    decision = decide(replace(owed, retry=RetryAtNextSlot()), at("13 12:00"))
+
+    assert isinstance(decision, Missed)
+    assert decision.reason == "2 missed since 2026-01-12 02:30; settings: no catch-up"
+
+
+def test_a_lone_owed_slot_is_told_as_one_when_backups_are_turned_off() -> None:
+    owed = after_stop(started(known_at("10 12:00"), "11 02:30"))
+
+    change = after_settings_change(owed, Never(), ONCE, PARIS, at("11 02:31"))
+
+    (missed,) = change.missed
+    assert brief(missed) == "missed 1 from 01-11 02:30 to 01-11 02:30"
+
+
+def test_another_schedule_ends_a_halt() -> None:
+    assert changed(halted(), "11 12:00").trouble is None
+    assert changed(halted(), "11 12:00", Never()).trouble is None
+
+
+def test_what_is_owed_alone_stays_so_when_settings_change_again() -> None:
+    owed = after_stop(started(known_at("10 12:00"), "11 02:30"))
+
+    assert changed(owed, "11 02:31").trouble == owed.trouble
+
+
+def test_the_slot_of_this_very_instant_counts_as_seen() -> None:
+    assert seen(known_at("10 12:00"), ["11 02:30"], "11 02:30").answered_until == at("11 02:30")

@@ -68,7 +68,7 @@ retries = st.one_of(
 )
 troubles = st.one_of(
     st.none(),
-    st.builds(Owed, slots),
+    st.builds(Owed, slots, counts, st.none() | slots),
     st.builds(Failure, slots, counts, instants, codes),
     st.builds(Halt, slots, counts, instants, codes),
 )
@@ -85,9 +85,10 @@ knowns = st.builds(
     instants,
     troubles,
     runnings,
+    st.none() | instants,
 )
 lasts = st.none() | st.builds(LastRun, instants, st.just(0) | codes, words, st.none() | counts)
-states = st.builds(State, st.just("/srv/app"), knowns, lasts)
+states = st.builds(State, st.just("/srv/app"), knowns, lasts, st.none() | counts)
 
 
 def a_state() -> State:
