@@ -32,7 +32,7 @@ from scheduler.screen import (
 )
 from scheduler.served import Served
 from scheduler.service import Service
-from scheduler.service_source import ServiceSource
+from scheduler.service_source import ServiceSource, with_last_good
 from scheduler.status import (
     ServiceState,
     Status,
@@ -58,7 +58,7 @@ def run(ctx: click.Context, databases: tuple[Path, ...]) -> int:
     Runs in the foreground; systemd starts it. On SIGTERM a backup that is on is stopped within 60 seconds,
     undone, and tried again after the next start.
     """
-    context = context_of(ctx)
+    context = with_last_good(context_of(ctx, tolerant=True)) or context_of(ctx)
     log_to_stderr(journald=context.environment.journald)
     served = context.served(databases)
     if not served:

@@ -115,6 +115,7 @@ def make_context(
         is_absent = isinstance(error, SettingsNotFoundError) and service_file is None
         if not is_absent:
             problem = str(error)
+            service = ServiceFile(file=service_file or environment.service_file)
         if problem is not None and not tolerant:
             raise
     zone = ZoneInfo(service.zone) if service.zone else find_host_zone() or ZoneInfo("UTC")

@@ -29,9 +29,9 @@ STOP_SECONDS = 60
 class Job:
     """One run asked for: `scheduled` is its slot, None when a person asked.
 
-    `ending` is None until it ended; `child` and `device` are None until it began; `trouble` says that it takes too long,
-    None while it does not. `stopped_by` is who pressed
-    4D's Stop button, None when nobody did. `watchers` are called when it ended.
+    `ending` is None until it ended; `child` and `device` are None until it began; `trouble` says that it
+    takes too long, None while it does not; `stopped_by` is who pressed 4D's Stop button, None when nobody
+    did. `watchers` are called when it ended.
     """
 
     database: Served

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 from engine.journal import one_line
 from scheduler.context import Context
-from scheduler.environment import find_host_zone, zone_signature
+from scheduler.environment import Environment, find_host_zone, zone_signature
 from scheduler.recall import Host
+from scheduler.settings_source import keep_copy
 from settings.errors import SettingsError, SettingsNotFoundError
 from settings.service_file import parse_service_file
 from settings.service_model import ServedDatabase
@@ -63,6 +64,7 @@ class ServiceSource:
         is_first, self._digest = self._digest is None, digest
         self._context, self.entries, self.host = context, entries, _host_of(context)
         self._accept()
+        keep_copy(data, _last_good_file(context.environment))
         if not is_first:
             _log.info("service file changed and taken up from %s", self._file)
 
@@ -98,6 +100,27 @@ class ServiceSource:
         if zone != self.host.zone:
             self._context = replace(self._context, zone=zone)
             self.host = replace(self.host, zone=zone)
+
+
+def with_last_good(context: Context) -> Context | None:
+    """The context of a service that starts; while the service file cannot be used, with the last good one.
+
+    None when the file cannot be used and no service ever kept a good one.
+    """
+    file = context.service.file
+    if context.problem is None or file is None:
+        return context
+    try:
+        data = load_bytes(_last_good_file(context.environment))
+        service = parse_service_file(data, file)
+    except SettingsError:
+        return None
+    zone = ZoneInfo(service.zone) if service.zone else context.zone
+    return replace(context, service=service, zone=zone)
+
+
+def _last_good_file(environment: Environment) -> Path:
+    return environment.state_folder / "service.xml"
 
 
 def _host_of(context: Context) -> Host:

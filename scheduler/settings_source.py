@@ -84,7 +84,7 @@ class SettingsSource:
 
     def _parse(self, data: bytes, layout: DatabaseLayout) -> Reading:
         reading = parse_settings(data, layout.settings_file)
-        _keep(data, last_good_file(self._state_folder, layout))
+        keep_copy(data, last_good_file(self._state_folder, layout))
         return reading
 
     def _last_good(self, problem: str) -> InForce | str:
@@ -113,7 +113,8 @@ def load_last_good(
         return None
 
 
-def _keep(data: bytes, copy: Path) -> None:
+def keep_copy(data: bytes, copy: Path) -> None:
+    """Keep the bytes of good settings for a start at which they cannot be read; a failure is only told."""
     try:
         if copy.is_file() and copy.read_bytes() == data:
             return

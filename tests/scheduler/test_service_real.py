@@ -353,3 +353,31 @@ def test_a_startup_hook_that_says_no_is_a_failed_attempt_with_its_code(
     assert visible(app) == []
     assert "Error reported : 42 startup hook" in app.journal()
     assert "4D is importing" in app.journal()
+
+
+def test_a_restart_under_a_broken_service_file_serves_by_the_last_good_one(
+    tmp_path: Path, state: Path
+) -> None:
+    app = application(tmp_path)
+    file = tmp_path / "service.xml"
+    serve(file, app)
+    with service_of(file, state) as real:
+        real.wait_for(AWAITING)
+        real.stop()
+    file.write_text("<Backup4DService><Databases>")
+    owe(app, state)
+
+    with service_of(file, state) as real:
+        real.wait_for("service file refused; the last good one stays in force")
+        real.wait_for(PUBLISHED)
+
+    assert visible(app) == ["data[0001]"]
+
+
+def test_a_first_start_under_a_broken_service_file_is_refused(tmp_path: Path, state: Path) -> None:
+    file = tmp_path / "service.xml"
+    file.write_text("<Backup4DService><Databases>")
+
+    with service_of(file, state) as real:
+        assert real.process.wait(30) == 4
+        assert f"backup4d: {file}, line 1:" in real.said()
