@@ -188,9 +188,24 @@ def test_an_idle_service_stops_at_once(served: Database) -> None:
     assert served.host.shown("Result") == "success"
 
 
-def test_a_service_file_that_is_refused_is_not_tried_again_and_again(served: Database) -> None:
+def test_a_restart_with_a_service_file_that_is_refused_serves_by_the_last_good_one(
+    served: Database,
+) -> None:
     host = served.host
     host.path("/etc/backup4d/service.xml").write_text("<Backup4DService><Zone/></Backup4DService>")
+
+    host.does("systemctl", "restart", "backup4d")
+
+    host.wait_for("service file refused; the last good one stays in force")
+    served.due_in(4)
+    host.wait_for(PUBLISHED)
+    assert served.is_good("data[0001]")
+
+
+def test_a_service_file_that_never_was_good_is_not_tried_again_and_again(served: Database) -> None:
+    host = served.host
+    host.path("/etc/backup4d/service.xml").write_text("<Backup4DService><Zone/></Backup4DService>")
+    host.path("/var/lib/backup4d/service.xml").unlink()
     host.drop_in("backup4d.service", QUICK)
 
     done = host.run("systemctl", "restart", "backup4d")
