@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import accumulate
@@ -115,7 +115,7 @@ def _open_one(path: Path, facts: ArchiveFacts, past_cache: int | None) -> _Reade
 
 def read_blocks(
     archive: StoredArchive,
-    indices: range,
+    indices: Sequence[int],
     *,
     workers: int,
     pool: ThreadPoolExecutor | None = None,
@@ -135,7 +135,7 @@ def read_blocks(
 
 def _read_blocks(
     archive: StoredArchive,
-    indices: range,
+    indices: Sequence[int],
     workers: int,
     pool: ThreadPoolExecutor,
     on_stored: OnStored | None,

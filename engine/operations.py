@@ -11,6 +11,7 @@ from engine.host import keep_freed_memory
 from engine.records import Recorder
 from engine.report import Times, event, simple_entry
 from engine.restore import Restored, restore_set
+from engine.selection import EVERYTHING, Selection
 from engine.setwriter import Surroundings
 from engine.verify import Verdict, verify_set
 from settings.layout import DatabaseLayout
@@ -49,15 +50,21 @@ def restore_recorded(
     layout: DatabaseLayout | None,
     zone: tzinfo,
     around: Surroundings,
+    selection: Selection = EVERYTHING,
 ) -> Restored:
-    """Restore a set; with a database at hand, the restore is journaled, also when it fails."""
+    """Restore a set, or what is selected of it; with a database at hand, the restore is journaled, also when it fails."""
     keep_freed_memory()
     started = around.clock.now()
-    lines = (f"Set : {folder}", f"Target : {target}")
+    lines = (f"Set : {folder}", f"Target : {target}", *_selected(selection))
     error: EngineError | None = None
     try:
         return restore_set(
-            folder, target, workers=os.cpu_count() or 2, stop=around.stop, report=around.report
+            folder,
+            target,
+            workers=os.cpu_count() or 2,
+            stop=around.stop,
+            report=around.report,
+            selection=selection,
         )
     except DamagedError as failure:
         failure.hint = "another set may be whole: backup4d verify tells; nothing was written"
@@ -71,6 +78,14 @@ def restore_recorded(
             times = Times(None, started, around.clock.now(), zone)
             result = "Result : OK" if error is None else "Result : nothing was restored"
             _record(layout, folder, "Restore", (*lines, result), times, error)
+
+
+def _selected(selection: Selection) -> tuple[str, ...]:
+    """What the journal says of a restore that is not whole."""
+    if selection.is_everything:
+        return ()
+    roles = sorted(role.value for role in selection.roles or ())
+    return (f"Only : {', '.join([*roles, *selection.patterns])}",)
 
 
 def _record(

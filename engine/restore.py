@@ -3,7 +3,7 @@
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,15 @@ from engine.codec import digest_zeros
 from engine.errors import DamagedError, NoRoomError, RestoreError
 from engine.files import fsync_folder, remove_tree, room
 from engine.framereader import Block, open_archive, read_blocks
-from engine.manifest import ArchiveFacts, Manifest, read_manifest
+from engine.frametable import Frame
+from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manifest
 from engine.member import Kind, Member, content_extents
 from engine.progress import Progress, Report
+from engine.selection import EVERYTHING, Selection, Wanted, choose_members, frames_of
 from engine.stop import StopRequest
+from engine.targettree import FOLDER, TargetTree
 from engine.verify import check_manifest, members_of
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BUILDING = ".backup4d-restoring-"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -35,10 +37,40 @@ class Restored:
     content_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """What a restore would write: `free` bytes are there, `obstacle` says why it would be refused, else None."""
+
+    target: Path
+    number: int
+    files: int
+    content_bytes: int
+    free: int
+    obstacle: str | None
+
+
+def plan_restore(folder: Path, target: Path, selection: Selection) -> RestorePlan:
+    """Look, and write nothing. Raises DamagedError, MissingSetError, RestoreError."""
+    manifest = read_manifest(folder)
+    check_manifest(folder)
+    wanted = choose_members(iterate_members(folder), selection)
+    room_in = target if target.is_dir() else target.parent
+    obstacle = _obstacle(target, wanted.content_bytes)
+    free = room(room_in) if room_in.is_dir() else 0
+    number = manifest.facts.number
+    return RestorePlan(target, number, wanted.files, wanted.content_bytes, free, obstacle)
+
+
 def restore_set(
-    folder: Path, target: Path, *, workers: int, stop: StopRequest, report: Report
+    folder: Path,
+    target: Path,
+    *,
+    workers: int,
+    stop: StopRequest,
+    report: Report,
+    selection: Selection = EVERYTHING,
 ) -> Restored:
-    """Restore the set in `folder` to `target`, which must not exist or be an empty folder.
+    """Restore the set in `folder`, or what is selected of it, to `target`, which must not exist or be empty.
 
     It is built under a hidden name and appears by one rename: beside a new `target`, inside one that is
     there (it may be a mounted volume or the goal of a link). After any failure nothing of it remains.
@@ -47,22 +79,27 @@ def restore_set(
     manifest = read_manifest(folder)
     check_manifest(folder)
     target = target.resolve() if target.is_dir() else target
-    with _workplace(target, manifest) as building:
-        return _restore_into(building, target, manifest, workers, stop, report)
+    wanted: Wanted | None = None
+    needed = manifest.facts.content_bytes
+    if not selection.is_everything:
+        wanted = choose_members(iterate_members(folder), selection)
+        needed = wanted.content_bytes
+    with _workplace(target, needed) as building:
+        files = _Rebuild(building, report, needed, stop)
+        return _restore_into(files, building, target, manifest, wanted, workers)
 
 
 def _restore_into(
+    files: "_Rebuild",
     building: Path,
     target: Path,
     manifest: Manifest,
+    wanted: Wanted | None,
     workers: int,
-    stop: StopRequest,
-    report: Report,
 ) -> Restored:
     try:
-        files = _Rebuild(building, report, manifest.facts.content_bytes, stop)
         for archive in manifest.archives:
-            files.restore_archive(manifest, archive, workers)
+            files.restore_archive(manifest, archive, workers, wanted)
         files.finish()
         os.sync()
         _appear(building, target)
@@ -92,24 +129,24 @@ def default_target(folder: Path) -> Path:
 
 
 @contextmanager
-def _workplace(target: Path, manifest: Manifest) -> Iterator[Path]:
+def _workplace(target: Path, needed: int) -> Iterator[Path]:
     """A hidden folder to build in, held by a lock of the kernel while we live; dead ones are removed."""
     room_in = target if target.is_dir() else target.parent
     _remove_dead(room_in)
-    if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
+    if _is_taken(target):
         raise RestoreError(
             f"{target} exists already; nothing was written",
             hint="name a folder that does not exist or is empty",
         )
     try:
-        needed, free = manifest.facts.content_bytes, room(room_in)
+        free = room(room_in)
         if free < needed:
             raise NoRoomError(
                 f"{room_in} has {free >> 20} MiB free, the restored files need {needed >> 20} MiB"
             )
         building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=room_in))
         building.chmod(0o777 & ~_umask())
-        descriptor = os.open(building, _FOLDER)
+        descriptor = os.open(building, FOLDER)
     except OSError as error:
         raise RestoreError(
             f"{room_in} cannot be written: {error.strerror}",
@@ -122,11 +159,26 @@ def _workplace(target: Path, manifest: Manifest) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def _is_taken(target: Path) -> bool:
+    return os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir()))
+
+
+def _obstacle(target: Path, needed: int) -> str | None:
+    room_in = target if target.is_dir() else target.parent
+    if _is_taken(target):
+        return f"{target} exists already and is not empty"
+    if not room_in.is_dir() or not os.access(room_in, os.W_OK | os.X_OK):
+        return f"this user cannot make files in {room_in}"
+    if room(room_in) < needed:
+        return f"{room_in} has not enough room"
+    return None
+
+
 def _remove_dead(folder: Path) -> None:
     """What restores that were killed left here: nobody holds their locks any more."""
     for leftover in folder.glob(f"{_BUILDING}*"):
         with suppress(OSError):
-            descriptor = os.open(leftover, _FOLDER)
+            descriptor = os.open(leftover, FOLDER)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 remove_tree(leftover)
@@ -156,21 +208,25 @@ class _Rebuild:
     def __init__(self, root: Path, report: Report, total: int, stop: StopRequest) -> None:
         self.count = 0
         self.done = 0
-        self._tree = _Tree(root)
+        self._tree = TargetTree(root)
         self._report = report
         self._total = total
         self._stop = stop
         self._folders: list[Member] = []
         self._links: list[Member] = []
 
-    def restore_archive(self, manifest: Manifest, facts: ArchiveFacts, workers: int) -> None:
-        """Bring back all members of one archive."""
-        with open_archive(manifest.folder, facts) as archive:
-            blocks = read_blocks(archive, range(len(facts.frames)), workers=workers)
-            stream = _Stream(block for _, block in blocks)
-            for member in members_of(manifest, facts):
+    def restore_archive(
+        self, manifest: Manifest, facts: ArchiveFacts, workers: int, wanted: Wanted | None
+    ) -> None:
+        """Bring back all members of one archive, or those that are wanted, reading no more than their frames."""
+        indices: Sequence[int] = range(len(facts.frames))
+        if wanted is not None:
+            indices = frames_of(members_of(manifest, facts), wanted, facts.frames)
+        stream = _Stream(_frames(manifest.folder, facts, indices, workers))
+        for member in members_of(manifest, facts):
+            if wanted is None or member.path in wanted.paths:
                 self._restore(member, stream)
-            stream.exhaust()
+        stream.exhaust()
 
     def finish(self) -> None:
         """Links, then owners, modes and times of folders from the deepest up."""
@@ -178,7 +234,7 @@ class _Rebuild:
             self._make_link(member)
         for member in sorted(self._folders, key=lambda folder: -folder.path.count(b"/")):
             parent, name = self._tree.parent(member.path)
-            descriptor = os.open(name, _FOLDER, dir_fd=parent)
+            descriptor = os.open(name, FOLDER, dir_fd=parent)
             try:
                 _apply(descriptor, member)
             finally:
@@ -251,6 +307,15 @@ class _Rebuild:
         os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
 
 
+def _frames(
+    folder: Path, facts: ArchiveFacts, indices: Sequence[int], workers: int
+) -> Iterator[tuple[Frame, Block]]:
+    """An archive of which nothing is wanted may even be missing."""
+    if indices or not len(facts.frames):
+        with open_archive(folder, facts) as archive:
+            yield from read_blocks(archive, indices, workers=workers)
+
+
 def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
     while data:
         count = os.pwrite(descriptor, data, offset)
@@ -267,10 +332,10 @@ def _apply(descriptor: int, member: Member) -> None:
 
 
 class _Stream:
-    """The stream of an archive, read forwards only."""
+    """The stream of an archive, or some frames of it, read forwards only."""
 
-    def __init__(self, blocks: Iterator[Block]) -> None:
-        self._blocks = blocks
+    def __init__(self, frames: Iterator[tuple[Frame, Block]]) -> None:
+        self._frames = frames
         self._block = memoryview(b"")
         self._start = 0
 
@@ -287,69 +352,15 @@ class _Stream:
 
     def exhaust(self) -> None:
         """Read to the end: the frames behind the last member are compared as well."""
-        for _ in self._blocks:
+        for _ in self._frames:
             pass
 
     def _reach(self, position: int) -> None:
         while position >= self._start + len(self._block):
-            self._start += len(self._block)
-            block = next(self._blocks, None)
-            if block is None:
+            found = next(self._frames, None)
+            if found is None:
                 raise DamagedError("the archive ends before its last member")
-            self._block = memoryview(block)
-
-
-class _Tree:
-    """Folders below the target, reached one name at a time; no name may lead outside."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = os.open(root, _FOLDER)
-        self._parts: list[bytes] = []
-        self._current = os.dup(self._root)
-
-    def parent(self, path: bytes) -> tuple[int, bytes]:
-        """The open folder that holds `path`, made when missing, and the last name; valid until the next call."""
-        parts = _safe_parts(path)
-        self._go(parts[:-1])
-        return self._current, parts[-1]
-
-    def parent_beside(self, path: bytes) -> tuple[int, bytes]:
-        """The same, as a descriptor of its own that the caller closes; where `parent` points stays."""
-        parts = _safe_parts(path)
-        descriptor = os.dup(self._root)
-        for name in parts[:-1]:
-            inner = os.open(name, _FOLDER, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        return descriptor, parts[-1]
-
-    def make(self, path: bytes) -> None:
-        """Make a folder."""
-        self._go(_safe_parts(path))
-
-    def close(self) -> None:
-        os.close(self._current)
-        os.close(self._root)
-
-    def _go(self, parts: list[bytes]) -> None:
-        shared = len(self._parts)
-        if parts[:shared] != self._parts:
-            os.close(self._current)
-            self._current, shared = os.dup(self._root), 0
-        for name in parts[shared:]:
-            try:
-                inner = os.open(name, _FOLDER, dir_fd=self._current)
-            except FileNotFoundError:
-                os.mkdir(name, 0o700, dir_fd=self._current)
-                inner = os.open(name, _FOLDER, dir_fd=self._current)
-            os.close(self._current)
-            self._current = inner
-        self._parts = parts
-
-
-def _safe_parts(path: bytes) -> list[bytes]:
-    parts = path.split(b"/")
-    if any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
-        name = path.decode("utf-8", "backslashreplace")
-        raise DamagedError(f"the manifest names {name!r}, which would lead outside the target")
-    return parts
+            frame, block = found
+            self._start, self._block = frame.start, memoryview(block)
+        if position < self._start:
+            raise DamagedError("the manifest lists members out of order")

@@ -22,7 +22,7 @@ _COMMANDS = {
     "list": ("scheduler.commands_sets", "list_sets"),
     "pause": ("scheduler.commands_control", "pause_backups"),
     "reload": ("scheduler.commands_control", "reload"),
-    "restore": ("scheduler.commands_sets", "restore"),
+    "restore": ("scheduler.commands_restore", "restore"),
     "resume": ("scheduler.commands_control", "resume"),
     "run": ("scheduler.commands_service", "run"),
     "schedule": ("scheduler.commands_schedule", "schedule"),

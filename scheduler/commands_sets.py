@@ -1,7 +1,8 @@
-"""Commands about sets: list, show, verify, restore."""
+"""Commands about sets: list, show, verify."""
 
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,12 @@ import click
 from engine.errors import Exit
 from engine.history import utc_text
 from engine.manifest import Manifest, iterate_members, read_manifest
-from engine.operations import restore_recorded, verify_recorded
-from engine.restore import default_target
+from engine.operations import verify_recorded
 from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from engine.verify import Verdict
-from scheduler.context import Context, choose_set, context_of
+from scheduler.context import Context, choose_set, choose_set_until, context_of
 from scheduler.screen import (
     progress_shown,
     say,
@@ -33,7 +33,7 @@ DATA_FILE = click.option(
     "--data-file", type=click.Path(path_type=Path), help="The data file, when there are several."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-_SET = click.option("--set", "number", type=int, help="The set's number; the newest by default.")
+SET = click.option("--set", "number", type=int, help="The set's number; the newest by default.")
 
 
 def stop_on_signals() -> StopRequest:
@@ -102,19 +102,26 @@ def set_row(stored: StoredSet) -> dict[str, Any]:
     }
 
 
-def _chosen(
-    context: Context, target: Path, number: int | None, data_file: Path | None
+def find_set(
+    context: Context,
+    target: Path,
+    number: int | None,
+    data_file: Path | None,
+    until: datetime | None = None,
 ) -> tuple[Path, DatabaseLayout | None]:
-    """A set's folder: named itself, or the one with the number in a database."""
+    """A set's folder: named itself, or the one with the number, or the newest until then, in a database."""
     if (target / "manifest.json").is_file():
         return target.absolute(), None
     layout = context.layout(target, data_file)
-    return choose_set(context.inventory(layout), number).folder, layout
+    inventory = context.inventory(layout)
+    if until is not None:
+        return choose_set_until(inventory, until, context.zone).folder, layout
+    return choose_set(inventory, number).folder, layout
 
 
 @click.command()
 @click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
-@_SET
+@SET
 @DATA_FILE
 @JSON
 @click.pass_context
@@ -123,7 +130,7 @@ def show(
 ) -> int:
     """Show what is in a set: of DATABASE the newest or the one with --set, or the folder of a SET."""
     context = context_of(ctx)
-    folder, _ = _chosen(context, target, number, data_file)
+    folder, _ = find_set(context, target, number, data_file)
     manifest = read_manifest(folder)
     if as_json:
         members = [
@@ -168,7 +175,7 @@ def _say_set(manifest: Manifest, context: Context) -> None:
 
 @click.command()
 @click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
-@_SET
+@SET
 @DATA_FILE
 @JSON
 @click.pass_context
@@ -228,70 +235,3 @@ def _say_verdicts(verdicts: list[Verdict]) -> None:
         for text in verdict.damage:
             say(f"  {text}")
         say("  what to do: keep the folder, use another set, and check the disk it lies on")
-
-
-def _restore_place(folder: Path, layout: DatabaseLayout | None, to: Path | None) -> Path:
-    """Where a restore goes. Never into a set, the live application, or the folder one stands in."""
-    if to is None:
-        return default_target(folder)
-    place = to.absolute()
-    if place == Path.cwd():
-        raise click.UsageError("--to names the current folder; name a new one")
-    if any((parent / "manifest.json").exists() for parent in (place, *place.parents)):
-        raise click.UsageError(f"{place} lies in a set; rotation would remove it with the set")
-    if layout is not None and place.is_relative_to(layout.package):
-        raise click.UsageError(f"{place} lies in the live application; name a folder outside it")
-    return place
-
-
-@click.command()
-@click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
-@_SET
-@DATA_FILE
-@click.option(
-    "--to",
-    "to",
-    type=click.Path(path_type=Path),
-    help="The folder to make; by default beside the set, named like it with ' restored'.",
-)
-@JSON
-@click.pass_context
-def restore(
-    ctx: click.Context,
-    target: Path,
-    number: int | None,
-    data_file: Path | None,
-    to: Path | None,
-    *,
-    as_json: bool,
-) -> int:
-    """Restore a whole set into a new folder; the live application is never touched.
-
-    Of DATABASE the newest set or the one with --set, or the folder of a SET. The new folder appears only
-    when every file in it was compared with the digests of the set.
-    """
-    context = context_of(ctx)
-    folder, layout = _chosen(context, target, number, data_file)
-    place = _restore_place(folder, layout, to)
-    stop = stop_on_signals()
-    with progress_shown(context.clock, quiet=as_json) as report:
-        around = Surroundings(context.clock, stop, report)
-        restored = restore_recorded(folder, place, layout, context.zone, around)
-    if as_json:
-        say_json(
-            {
-                "number": restored.number,
-                "set": str(folder),
-                "target": str(restored.target),
-                "files": restored.files,
-                "content_bytes": restored.content_bytes,
-                "compared": True,
-            }
-        )
-        return Exit.DONE
-    say(
-        f"set {restored.number} restored to {restored.target}: {restored.files} files, "
-        f"{size_words(restored.content_bytes)}, every file compared with its digest"
-    )
-    say("to use it, stop 4D, move the damaged application aside and put this folder in its place")
-    return Exit.DONE

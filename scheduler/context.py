@@ -1,6 +1,7 @@
 """What every command needs to know of this machine, and how it finds the database it was asked about."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -162,3 +163,16 @@ def choose_set(inventory: Inventory, number: int | None) -> StoredSet:
             return stored
     there = ", ".join(str(stored.number) for stored in inventory.sets)
     raise MissingSetError(f"there is no set {number}", hint=f"the sets are {there}")
+
+
+def choose_set_until(inventory: Inventory, until: datetime, zone: ZoneInfo) -> StoredSet:
+    """The newest complete set that was finished by then: nothing in it is later. Raises MissingSetError."""
+    finished = [s for s in inventory.sets if s.facts.complete and s.facts.ended <= until]
+    if finished:
+        return finished[-1]
+    choose_set(inventory, None)  # says that there is none at all
+    oldest = inventory.sets[0].facts.ended.astimezone(zone)
+    raise MissingSetError(
+        f"no complete set was finished by {until.astimezone(zone):%Y-%m-%d %H:%M:%S}",
+        hint=f"the oldest set is of {oldest:%Y-%m-%d %H:%M:%S}; backup4d list shows all",
+    )
