@@ -15,7 +15,7 @@ from engine.errors import DamagedError, NoRoomError, RestoreError
 from engine.files import fsync_folder, remove_tree, room
 from engine.framereader import Block, open_archive, read_blocks
 from engine.frametable import Frame
-from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manifest
+from engine.manifest import ArchiveFacts, Manifest, read_manifest
 from engine.member import Kind, Member, content_extents
 from engine.progress import Progress, Report
 from engine.selection import EVERYTHING, Selection, Wanted, choose_members, frames_of
@@ -53,7 +53,7 @@ def plan_restore(folder: Path, target: Path, selection: Selection) -> RestorePla
     """Look, and write nothing. Raises DamagedError, MissingSetError, RestoreError."""
     manifest = read_manifest(folder)
     check_manifest(folder)
-    wanted = choose_members(iterate_members(folder), selection)
+    wanted = choose_members(folder, selection)
     room_in = target if target.is_dir() else target.parent
     obstacle = _obstacle(target, wanted.content_bytes)
     free = room(room_in) if room_in.is_dir() else 0
@@ -82,7 +82,7 @@ def restore_set(
     wanted: Wanted | None = None
     needed = manifest.facts.content_bytes
     if not selection.is_everything:
-        wanted = choose_members(iterate_members(folder), selection)
+        wanted = choose_members(folder, selection)
         needed = wanted.content_bytes
     with _workplace(target, needed) as building:
         files = _Rebuild(building, report, needed, stop)

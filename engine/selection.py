@@ -5,9 +5,11 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.errors import RestoreError
 from engine.frametable import FrameTable
+from engine.manifest import iterate_members
 from engine.member import Kind, Member, Role, stored_bytes
 
 
@@ -44,13 +46,16 @@ class Wanted:
             path = path.rpartition(b"/")[0]
 
 
-def choose_members(members: Iterable[Member], selection: Selection) -> Wanted:
-    """What is wanted of a set. Raises RestoreError for a pattern that nothing matches, or when nothing is left."""
+def choose_members(folder: Path, selection: Selection) -> Wanted:
+    """What is wanted of the set in `folder`.
+
+    Its members are gone through twice: a million of them would not fit. Raises RestoreError for a pattern
+    that nothing matches, or when nothing is left.
+    """
     wanted = Wanted()
-    all_members = list(members)  # hard links name members that stand before them
     matchers = [(pattern, _matcher(pattern)) for pattern in selection.patterns]
     unmatched = {pattern for pattern, _ in matchers}
-    for member in all_members:
+    for member in iterate_members(folder):
         if selection.roles is not None and member.role not in selection.roles:
             continue
         name = os.fsdecode(member.path)
@@ -66,7 +71,7 @@ def choose_members(members: Iterable[Member], selection: Selection) -> Wanted:
             f"nothing in the set is {what}; nothing was written",
             hint="`backup4d show` lists the paths of a set as they are written here",
         )
-    for member in all_members:
+    for member in iterate_members(folder):
         if member.path in wanted.paths and member.kind is Kind.FILE:
             wanted.files += 1
             wanted.content_bytes += member.size
