@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 _COMMANDS = {
     "backup": ("scheduler.commands_backup", "backup"),
     "demo": ("scheduler.demo", "demo"),
+    "diff": ("scheduler.commands_browse", "diff"),
     "install-service": ("scheduler.commands_install", "install_service"),
     "list": ("scheduler.commands_sets", "list_sets"),
     "pause": ("scheduler.commands_control", "pause_backups"),

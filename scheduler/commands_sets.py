@@ -16,6 +16,7 @@ from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from engine.verify import Verdict
+from scheduler.commands_browse import say_tree
 from scheduler.context import Context, choose_set, choose_set_until, context_of
 from scheduler.screen import (
     progress_shown,
@@ -123,12 +124,21 @@ def find_set(
 @click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
 @SET
 @DATA_FILE
+@click.option("--tree", "as_tree", is_flag=True, help="As a tree, folders with their sums.")
 @JSON
 @click.pass_context
 def show(
-    ctx: click.Context, target: Path, number: int | None, data_file: Path | None, *, as_json: bool
+    ctx: click.Context,
+    target: Path,
+    number: int | None,
+    data_file: Path | None,
+    *,
+    as_tree: bool,
+    as_json: bool,
 ) -> int:
     """Show what is in a set: of DATABASE the newest or the one with --set, or the folder of a SET."""
+    if as_tree and as_json:
+        raise click.UsageError("--tree is for people; --json lists the same members")
     context = context_of(ctx)
     folder, _ = find_set(context, target, number, data_file)
     manifest = read_manifest(folder)
@@ -145,11 +155,11 @@ def show(
         ]
         say_json({**set_row(StoredSet(folder, manifest.facts)), "contents": members})
         return Exit.DONE
-    _say_set(manifest, context)
+    _say_set(manifest, context, as_tree=as_tree)
     return Exit.DONE
 
 
-def _say_set(manifest: Manifest, context: Context) -> None:
+def _say_set(manifest: Manifest, context: Context, *, as_tree: bool) -> None:
     facts = manifest.facts
     kind = "complete" if facts.complete else "partial"
     say(f"set {facts.number} of {facts.data_file}, {kind}, written by {facts.tool}")
@@ -166,6 +176,9 @@ def _say_set(manifest: Manifest, context: Context) -> None:
     for path, why in (*facts.skipped, *facts.left_out):
         say(f"not saved: {path}: {why}")
     say()
+    if as_tree:
+        say_tree(iterate_members(manifest.folder))
+        return
     for member in iterate_members(manifest.folder):
         name = os.fsdecode(member.path).encode("utf-8", "backslashreplace").decode()
         mark = {"folder": "/", "symlink": " ->", "hardlink": " =", "file": ""}[member.kind.value]

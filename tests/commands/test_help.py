@@ -6,7 +6,18 @@ from engine.version import VERSION
 from tests.commands.terminal import Terminal
 
 COMMANDS = (
-    *("backup", "demo", "install-service", "list", "pause", "reload", "restore", "resume", "run"),
+    *(
+        "backup",
+        "demo",
+        "diff",
+        "install-service",
+        "list",
+        "pause",
+        "reload",
+        "restore",
+        "resume",
+        "run",
+    ),
     *("schedule", "settings", "show", "status", "stop", "uninstall-service", "verify"),
 )
 SETTINGS = ("check", "explain", "show", "set", "schema")
