@@ -47,6 +47,7 @@ from engine.sets import (
 )
 from engine.settings_in_force import settings_in_force
 from engine.setwriter import Job, Surroundings, first_facts, write_set
+from engine.shipped import place_restorer
 from engine.unchanged import data_is_unchanged
 from settings.model import Rate, Settings
 from settings.reader import Reading
@@ -333,6 +334,8 @@ class _Run:
             self._recorder.published(
                 folder, facts, (*removed, *surplus), (*self.hook_notes, *notes)
             )
+        with self._unharmed("restore.py could not be put beside the sets"), waiting_for(lock):
+            place_restorer(destination)
         with self._unharmed("old sets could not be removed"), waiting_for(lock):
             gone = self._remove(surplus)
         with self._unharmed("the lock's record could not be cleared"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.errors import EngineError
 from engine.files import fsync_folder, remove_tree
 from engine.manifest import MANIFEST, SetFacts, read_set_facts
+from engine.shipped import RESTORER, restorer_version
 from settings.model import KeepAll, KeepLast, Rotation
 
 _SET_FOLDER = re.compile(r"(?P<base>.+)\[(?P<number>\d{4,})\]")
@@ -84,6 +85,8 @@ def belongs_to_destination(destination: Path, name: str) -> bool:
     """
     if name.startswith((".backup4d", ".backupHistory.json", "backupHistory")):
         return True
+    if name == RESTORER:
+        return restorer_version(destination / name) is not None
     if _SET_FOLDER.fullmatch(name) is not None:
         return (destination / name / MANIFEST).exists()
     return _OF_4D.fullmatch(name) is not None
