@@ -17,8 +17,9 @@ from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from scheduler.caller import call_about, control_socket
-from scheduler.commands_sets import DATA_FILE, DATABASE, JSON, set_row, stop_on_signals
+from scheduler.commands_sets import set_row, stop_on_signals
 from scheduler.context import Context, context_of
+from scheduler.options import DATA_FILE, DATABASE, JSON
 from scheduler.outcomes import Failed, Published, ending_from_json
 from scheduler.screen import duration_words, progress_shown, say, say_json, size_words, warn
 from settings.layout import DatabaseLayout

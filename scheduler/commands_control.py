@@ -1,7 +1,6 @@
 """Commands to the running service, and what they do when none runs: stop, pause, resume, reload."""
 
 import os
-import pwd
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -23,10 +22,12 @@ from scheduler.caller import (
     control_socket,
 )
 from scheduler.context import Context, context_of
+from scheduler.control import user_words
 from scheduler.desk import pause_is_saved
 from scheduler.instance import SERVICE_LOCK
 from scheduler.known import LONGEST_PAUSE
-from scheduler.moments import local_text, parse_moment
+from scheduler.moments import local_text
+from scheduler.options import DATA_FILE, DATABASE, JSON, read_moment
 from scheduler.outcomes import Ending, Failed, Published, ending_from_json
 from scheduler.recall import Host
 from scheduler.screen import say, say_json, warn
@@ -34,11 +35,6 @@ from scheduler.served import Served
 from settings.layout import DatabaseLayout
 from settings.service_model import ServedDatabase
 
-_DATABASE = click.argument("database", type=click.Path(path_type=Path))
-_DATA_FILE = click.option(
-    "--data-file", type=click.Path(path_type=Path), help="The data file, when there are several."
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _LOOKS_A_SECOND, _STOP_PATIENCE_SECONDS = 5, 120
 _SERVICE_PATIENCE_SECONDS = 10.0
 _STOPPED = "the backup was stopped; nothing half-made remains"
@@ -59,9 +55,9 @@ def _place(
 
 
 @click.command()
-@_DATABASE
-@_DATA_FILE
-@_JSON
+@DATABASE
+@DATA_FILE
+@JSON
 @click.pass_context
 def stop(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
     """Stop the backup of DATABASE that is on or waits: 4D's Stop button (error 1406).
@@ -165,15 +161,15 @@ def _not_ended() -> EngineError:
 
 
 @click.command("pause")
-@_DATABASE
-@_DATA_FILE
+@DATABASE
+@DATA_FILE
 @click.option(
     "--until",
     required=True,
     metavar="TIME",
     help="When automatic backups go on by themselves, as 2026-11-30 18:00; at most 31 days ahead.",
 )
-@_JSON
+@JSON
 @click.pass_context
 def pause_backups(
     ctx: click.Context, database: Path, data_file: Path | None, until: str, *, as_json: bool
@@ -194,25 +190,20 @@ def pause_backups(
 
 
 def _read_end(text: str, context: Context) -> datetime:
-    try:
-        moment = parse_moment(text, context.zone)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if moment.note is not None:
-        warn(moment.note)
+    end = read_moment(text, context.zone)
     now = context.clock.now()
-    if not now < moment.at <= now + LONGEST_PAUSE:
+    if not now < end <= now + LONGEST_PAUSE:
         raise click.UsageError(
             f"--until must lie in the future, and {LONGEST_PAUSE.days} days ahead at most: backups that"
             " are switched off for longer are forgotten"
         )
-    return moment.at
+    return end
 
 
 @click.command()
-@_DATABASE
-@_DATA_FILE
-@_JSON
+@DATABASE
+@DATA_FILE
+@JSON
 @click.pass_context
 def resume(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
     """Let automatic backups of DATABASE go on after `pause`."""
@@ -245,7 +236,7 @@ def _set_pause(context: Context, layout: DatabaseLayout, until: datetime | None)
             raise RefusedError(served.problem or f"nothing is known of {layout.package}")
         was_paused = served.known.paused_until is not None
         if until is not None or was_paused:
-            served.pause(until, f"user {_user_name()}", now)
+            served.pause(until, user_words(os.getuid()), now)
             if not pause_is_saved(folder, layout, until):
                 raise _not_saved(folder)
         return was_paused
@@ -257,13 +248,6 @@ def _not_saved(folder: Path) -> EngineError:
         hint="is its disk full or read-only? then try again",
         code=Code.DONE,
     )
-
-
-def _user_name() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"number {os.getuid()}"
 
 
 # --- reload ---------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """The command `restore`: a set, or a part of it, into a new folder; what would be done is shown first when asked."""
 
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -11,9 +10,9 @@ from engine.operations import restore_recorded
 from engine.restore import RestorePlan, default_target, plan_restore
 from engine.selection import Selection
 from engine.setwriter import Surroundings
-from scheduler.commands_sets import DATA_FILE, JSON, SET, find_set, stop_on_signals
-from scheduler.context import Context, context_of
-from scheduler.moments import parse_moment
+from scheduler.commands_sets import find_set, stop_on_signals
+from scheduler.context import context_of
+from scheduler.options import DATA_FILE, JSON, SET, read_moment
 from scheduler.screen import progress_shown, say, say_json, size_words, warn
 from settings.layout import DatabaseLayout
 
@@ -70,7 +69,7 @@ def restore(  # noqa: PLR0913 - options of a command
     context = context_of(ctx)
     if number is not None and as_of is not None:
         raise click.UsageError("--set and --as-of both choose a set; give one of them")
-    until = None if as_of is None else _read_moment(as_of, context)
+    until = None if as_of is None else read_moment(as_of, context.zone)
     folder, layout = find_set(context, target, number, data_file, until)
     place = _restore_place(folder, layout, to)
     selection = Selection(patterns, None if part is None else _PARTS[part])
@@ -102,16 +101,6 @@ def restore(  # noqa: PLR0913 - options of a command
             "to use it, stop 4D, move the damaged application aside and put this folder in its place"
         )
     return Exit.DONE
-
-
-def _read_moment(text: str, context: Context) -> datetime:
-    try:
-        moment = parse_moment(text, context.zone)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if moment.note is not None:
-        warn(moment.note)
-    return moment.at
 
 
 def _restore_place(folder: Path, layout: DatabaseLayout | None, to: Path | None) -> Path:

@@ -22,6 +22,7 @@ from scheduler.control import SOCKET_NAME
 from scheduler.instance import SERVICE_LOCK
 from scheduler.logs import log_to_stderr
 from scheduler.notify import Notifier
+from scheduler.options import JSON
 from scheduler.screen import (
     describe_progress,
     duration_words,
@@ -42,7 +43,6 @@ from scheduler.status import (
 from settings.paths import PathMap
 from settings.service_model import ServedDatabase
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 _DATABASES = click.argument("databases", nargs=-1, type=click.Path(path_type=Path))
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def run(ctx: click.Context, databases: tuple[Path, ...]) -> int:
 
 @click.command()
 @_DATABASES
-@_JSON
+@JSON
 @click.pass_context
 def status(ctx: click.Context, databases: tuple[Path, ...], *, as_json: bool) -> int:
     """Say how DATABASES do, else those of the service file: last backup, last good set, what comes next.

@@ -18,6 +18,7 @@ from engine.stop import StopRequest
 from engine.verify import Verdict
 from scheduler.commands_browse import say_tree
 from scheduler.context import Context, choose_set, choose_set_until, context_of
+from scheduler.options import DATA_FILE, DATABASE, JSON, SET
 from scheduler.screen import (
     progress_shown,
     say,
@@ -28,13 +29,6 @@ from scheduler.screen import (
     warn,
 )
 from settings.layout import DatabaseLayout
-
-DATABASE = click.argument("database", type=click.Path(path_type=Path))
-DATA_FILE = click.option(
-    "--data-file", type=click.Path(path_type=Path), help="The data file, when there are several."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-SET = click.option("--set", "number", type=int, help="The set's number; the newest by default.")
 
 
 def stop_on_signals() -> StopRequest:

@@ -9,6 +9,7 @@ import click
 from engine.errors import Exit
 from engine.setwriter import plain
 from scheduler.context import Context, context_of
+from scheduler.options import JSON
 from scheduler.screen import say, say_json, time_words, warn
 from scheduler.status import coming_slots
 from settings.errors import (
@@ -26,7 +27,6 @@ from settings.schema import diagnose, schema_text
 from settings.writeback import write_setting
 
 _PATH = click.argument("path", type=click.Path(path_type=Path))
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 @click.group()
@@ -44,7 +44,7 @@ def _settings_file(context: Context, path: Path) -> tuple[Path, DatabaseLayout |
 
 @settings.command()
 @_PATH
-@_JSON
+@JSON
 @click.pass_context
 def check(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     """Read the settings of PATH (a database or a settings file) and print what is wrong, with line numbers.
@@ -113,7 +113,7 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
 
 @settings.command()
 @_PATH
-@_JSON
+@JSON
 @click.pass_context
 def explain(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     """Say in plain sentences what will be saved, where, when, how often retried, and how many are kept."""
@@ -152,7 +152,7 @@ def _say_problems(reading: Reading) -> None:
 
 @settings.command()
 @_PATH
-@_JSON
+@JSON
 @click.pass_context
 def show(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     """Show every value in force and which settings file it comes from, with the places looked at."""
@@ -209,7 +209,7 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
 @_PATH
 @click.argument("key")
 @click.argument("value")
-@_JSON
+@JSON
 @click.pass_context
 def set_value(ctx: click.Context, path: Path, key: str, value: str, *, as_json: bool) -> int:
     """Change one KEY of the settings of PATH to VALUE; every other byte of the file stays.

@@ -233,6 +233,11 @@ def _peer(connection: socket.socket) -> str:
     """The user at the other end, as the kernel knows him."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", packed)
+    return user_words(uid)
+
+
+def user_words(uid: int) -> str:
+    """A user as the journal names him."""
     try:
         return f"user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
