@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 
 def pause(seconds: float) -> None:
@@ -104,3 +105,34 @@ def start_hook(arguments: Sequence[str], environment: Mapping[str, str]) -> subp
         env=dict(environment),
         start_new_session=True,
     )
+
+
+def start_tool(
+    arguments: Sequence[str], folder: Path, errors: BinaryIO, kept_open: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start another program that works for us in `folder`: own session, no input, a pipe on its standard output.
+
+    Its standard error goes to a file; the descriptors in `kept_open` are its, too. When we die, its next
+    word meets a broken pipe and it ends. Raises OSError.
+    """
+    return subprocess.Popen(
+        list(arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        bufsize=0,
+        cwd=folder,
+        pass_fds=tuple(kept_open),
+        start_new_session=True,
+    )
+
+
+def end_tool(process: subprocess.Popen[bytes]) -> None:
+    """Kill it with its children when it is still there, and let go of it; one that the kernel holds is left behind."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
+    if process.stdout is not None:
+        process.stdout.close()
