@@ -1,6 +1,7 @@
 """Every command of docs/restore-by-hand.md is run as it stands there, against a set made for it."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,6 +32,7 @@ def shell(command: str, folder: Path, target: Path, owner: str = "") -> str:
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
     assert done.returncode == 0, (command, done.stderr)
     return done.stdout
@@ -148,6 +150,35 @@ def test_what_lies_before_the_damage_comes_back(tmp_path: Path) -> None:
 
     back = tmp_path / "restored" / "Data" / "data.4DD"
     assert back.read_bytes() == (package / "Data" / "data.4DD").read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("par2") is None, reason="par2 is not on this machine")
+def test_a_damaged_set_is_repaired_with_par2(tmp_path: Path) -> None:
+    _, folder = make_set(tmp_path)
+    archive = folder / "data[0001].tar.zst"
+    whole = archive.read_bytes()
+    # no line of the page: this is what the program does when it makes a set with recovery data
+    make = ["par2", "create", "-q", "-q", "-r10", "-n1", f"{archive.name}.par2", archive.name]
+    subprocess.run(make, cwd=folder, check=True, timeout=60, capture_output=True)
+    archive.write_bytes(whole[:1000] + b"damage" + whole[1006:])
+
+    said = "".join(shell(command, folder, tmp_path) for command in commands("par2"))
+
+    assert archive.read_bytes() == whole
+    assert f"{archive.name}: OK" in said
+
+
+def test_restore_py_is_started_as_the_page_says(tmp_path: Path) -> None:
+    package, folder = make_set(tmp_path)
+    (command,) = (text for text in blocks(PAGE) if "python3 restore.py" in text)
+    typed = command.replace("/srv/backups", str(folder.parent)).replace("data[0007]", folder.name)
+
+    said = shell(typed.replace("/srv/restored", str(tmp_path / "back")), folder, tmp_path)
+
+    assert contents(tmp_path / "back") == expected(package)
+    (shown,) = (text for text in blocks(PAGE) if text.startswith("compared: "))
+    form = [re.sub(r"\d+|'.*'", "", line) for line in shown.splitlines()]
+    assert [re.sub(r"\d+|'.*'", "", line) for line in said.splitlines()] == form
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from engine.backup import run_backup
+from engine.progress import silent
+from engine.request import Request
+from engine.setwriter import Surroundings
 from engine.shipped import RESTORER, place_restorer, shipped_restorer
+from engine.stop import StopRequest
+from settings.locate import locate_database
+from settings.paths import PathMap
 from tests.engine.oddities import make_oddities
 from tests.engine.stories import (
     COMPRESSION,
     DESTINATION,
+    PARIS,
     SEGMENT,
     App,
     make_app,
@@ -84,6 +92,41 @@ def test_it_brings_back_what_the_program_brings_back(tmp_path: Path, form: str) 
     assert not (tmp_path / "alone.part").exists()
     holes = tmp_path / "alone" / "Odd" / "sparse" / "nothing but a hole"
     assert holes.stat().st_blocks * 512 < holes.stat().st_size
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_lies_outside_the_application_comes_back_as_with_the_program(
+    tmp_path: Path, form: str
+) -> None:
+    outside, letters = tmp_path / "elsewhere" / "Data", tmp_path / "letters"
+    app = make_app(tmp_path, data=patterned(3 << 20))
+    outside.parent.mkdir()
+    (app.package / "Data").rename(outside)
+    make_oddities(letters)
+    app.configure(FORMS[form], attachments=(f"{letters}/",))
+    layout = locate_database(app.package, outside / "data.4DD")
+    folder = run_backup(
+        Request(layout, PathMap(), PARIS, None), Surroundings(app.clock, StopRequest(), silent)
+    ).folder
+    assert folder is not None
+
+    code, said = run(folder, tmp_path / "alone")
+
+    restored(folder, tmp_path / "own")
+    back = tree(tmp_path / "alone")
+    assert (code, back) == (0, tree(tmp_path / "own")), said
+    inside = b"External" + os.fsencode(letters) + b"/noise"
+    assert {b"Data/data.4DD", b"Data/data.journal", inside} <= set(back)
+
+
+def test_a_partial_set_is_said(tmp_path: Path) -> None:
+    folder = make_app(tmp_path, attachments=("./Missing/",)).backup_set()
+
+    code, said = run(folder, tmp_path / "alone")
+
+    assert (code, "this set is partial, without: " in said, "/Missing" in said) == (0, True, True)
+    restored(folder, tmp_path / "own")
+    assert tree(tmp_path / "alone") == tree(tmp_path / "own")
 
 
 @pytest.mark.parametrize("rate", ["None", "Fast"])
@@ -157,6 +200,19 @@ def test_damage_is_named_before_anything_is_written(fast: Path, tmp_path: Path) 
     assert sorted(tmp_path.iterdir()) == [folder]
 
 
+def test_after_a_failure_it_says_what_was_left(fast: Path, tmp_path: Path) -> None:
+    folder = copy_of(fast, tmp_path)
+    (folder / "SHA256SUMS").unlink()
+    flip(folder / "data[0001].tar.zst", -700)
+
+    code, said = run(folder, tmp_path / "alone")
+
+    left = tmp_path / "alone.part"
+    assert (code, f"incomplete, to look at or to remove: {str(left)!r}" in said) == (1, True)
+    assert (left / "Data" / "data.4DD").exists()
+    assert "is left of another try" in run(fast, tmp_path / "alone")[1]
+
+
 def test_what_lies_before_the_damage_comes_back_when_asked_for(fast: Path, tmp_path: Path) -> None:
     folder = copy_of(fast, tmp_path)
     flip(folder / "data[0001].tar.zst", -700)
@@ -183,7 +239,8 @@ def test_a_missing_segment_is_noticed(tmp_path: Path, rate: str, with_lists: boo
     code, said = run(folder, tmp_path / "alone")
 
     assert (code, (tmp_path / "alone").exists()) == (1, False)
-    assert ("data[0001-0003]" in said) if with_lists else ("are there in order" in said)
+    missing = f"{f'data[0001-0003]{suffix}'!r} is missing"
+    assert (missing if with_lists else "are there in order") in said
 
 
 def member(name: str, kind: bytes, link: str) -> tarfile.TarInfo:
@@ -256,7 +313,8 @@ def test_a_newer_format_is_refused(fast: Path, tmp_path: Path) -> None:
 def test_it_is_short_and_needs_the_standard_library_only() -> None:
     text = SHIPPED.read_text("utf-8")
 
-    assert len(text.splitlines()) <= 200
+    assert len(text.splitlines()) <= 150
+    assert max(map(len, text.splitlines())) <= 100
     assert not any(name in text for name in ("import engine", "import blake3", "from engine"))
 
 
