@@ -33,6 +33,7 @@ from engine.walk import Found
 
 # Two writes within one tick of the kernel's clock leave the same time stamp (4 ms at 250 Hz): a file is
 # only believed to be still when its last change is older than this before the reading starts.
+_FAILING_DISK = "the disk below the application may be failing; check it before anything else"
 _SETTLED_NS = 50_000_000
 _SPECIAL = {
     stat.S_IFIFO: "FIFO",
@@ -162,7 +163,7 @@ class Archiver:
         except ReadError as error:
             raise SourceError(
                 f"{os.fsdecode(found.path)} cannot be read: {error}",
-                hint="the disk below the application may be failing; check it before anything else",
+                hint=_FAILING_DISK,
             ) from error
         finally:
             os.close(descriptor)
@@ -363,7 +364,9 @@ def _fill_log(descriptor: int, block: memoryview, offset: int, path: bytes) -> N
         whole = fill(descriptor, block, offset)
     except ReadError as error:
         raise SourceError(
-            f"{os.fsdecode(path)} cannot be read: {error}", code=Code.LOG_BACKUP_FAILED
+            f"the log {os.fsdecode(path)} cannot be read: {error}",
+            code=Code.LOG_BACKUP_FAILED,
+            hint=_FAILING_DISK,
         ) from error
     if not whole:
         raise SourceNeverQuietError(

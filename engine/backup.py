@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BusyError, Code, DestinationError, EngineError
-from engine.files import destination_failure, fsync_folder, remove_tree
+from engine.files import destination_failure, remove_tree
 from engine.guard import Guard, start_guard
 from engine.history import HISTORY, highest_number, load_history
 from engine.hooks import Told, run_shutdown, run_startup
@@ -42,6 +42,7 @@ from engine.sets import (
     plan_rotation,
     remove_set,
     set_name,
+    show_set,
     staging_folder,
     take_inventory,
 )
@@ -49,6 +50,7 @@ from engine.settings_in_force import settings_in_force
 from engine.setwriter import Job, Surroundings, first_facts, write_set
 from engine.shipped import place_restorer
 from engine.unchanged import data_is_unchanged
+from engine.undo import is_dead_restore, undo_dead_restore
 from settings.model import Rate, Settings
 from settings.reader import Reading
 from settings.service_model import Hook
@@ -77,7 +79,8 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
             ):  # it is in the journal; this is for `status`, also on a full disk
                 failure = {"ended": times.ended.isoformat(), "code": int(error.code)}
                 lock.remember({**lock.memory, "failure": {**failure, "text": str(error)[:1000]}})
-                lock.note(None)
+                if not is_dead_restore(lock.left_behind):  # it is to be undone before all else
+                    lock.note(None)
             run.tell_end(int(error.code) or Code.BACKUP_FAILED, str(error))
             raise
         except Exception as error:
@@ -113,6 +116,7 @@ class _Run:
     def run(self) -> Outcome:
         """The whole life; see the module."""
         self._know(self._lock.memory.get("destination"))
+        self._undo_dead_restore()
         reading, notes = settings_in_force(self._request)
         self.notes += notes
         settings = reading.settings
@@ -161,6 +165,12 @@ class _Run:
             with self._unharmed("the Backup journal could not be written"):
                 self._recorder.journal(shutdown_failed_entry(failure, times))
         return failure
+
+    def _undo_dead_restore(self) -> None:
+        """Before anything is read: the settings file itself may be among what was moved aside."""
+        undone = undo_dead_restore(self._lock, self._recorder, self._around.clock.now())
+        if undone is not None:
+            self.notes.append(undone)
 
     def _find_sources(self, reading: Reading) -> Sources:
         return find_sources(self._layout, reading, self._request.path_map)
@@ -305,8 +315,7 @@ class _Run:
                 hint="mount the volume again; the set was not published",
             )
         folder = destination / set_name(self._base, number)
-        staging.rename(folder)
-        fsync_folder(destination)
+        show_set(staging, folder)
         return folder
 
     def _record(

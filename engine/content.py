@@ -84,13 +84,17 @@ def without_nested(roots: tuple[Root, ...]) -> tuple[Root, ...]:
     """The roots without those that lie inside an earlier one (a folder is saved once)."""
     kept: list[Root] = []
     for root in roots:
-        if not any(_inside(root.path, other.path) for other in kept):
+        if not any(_inside(root, other) for other in kept):
             kept.append(root)
     return tuple(kept)
 
 
-def _inside(path: bytes, folder: bytes) -> bool:
-    return path == folder or path.startswith(folder + b"/") or folder == b"."
+def _inside(root: Root, other: Root) -> bool:
+    if (
+        other.path == b"."
+    ):  # the package: what lies elsewhere is not in it, whatever its name in the set
+        return root.source.is_relative_to(other.source)
+    return root.path == other.path or root.path.startswith(other.path + b"/")
 
 
 def _root(source: Path, role: Role, layout: DatabaseLayout) -> Root:

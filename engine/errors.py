@@ -33,6 +33,7 @@ class Exit(IntEnum):
     REFUSED = 4
     DAMAGED = 5
     LOCKED = 6
+    RESTORED = 7
     STOPPED = 130
 
 

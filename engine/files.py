@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import BinaryIO
 from engine.errors import DestinationError, EngineError, NoRoomError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FLAT = ".backup4d-deep-"
 
 
 def fsync_folder(folder: Path) -> None:
@@ -24,8 +26,11 @@ def fsync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """Write beside `target`; it appears whole or not at all, durable when this returns."""
+def replacing(target: Path, *, mode: int = 0o644, stays_ours: bool = False) -> Iterator[BinaryIO]:
+    """Write beside `target`; it appears whole or not at all, durable when this returns.
+
+    Made by root, it is given to the owner of its folder, unless it `stays_ours`.
+    """
     temporary = target.with_name(f".{target.name}.part")
     with suppress(FileNotFoundError):
         temporary.unlink()  # ours, from a run that died; never a link followed by the open below
@@ -34,7 +39,8 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(temporary, flags, mode), "wb") as stream:
             yield stream
             stream.flush()
-            give_to_owner_of(target.parent, stream.fileno())
+            if not stays_ours:
+                give_to_owner_of(target.parent, stream.fileno())
             os.fsync(stream.fileno())
         temporary.replace(target)
     except BaseException:
@@ -89,7 +95,35 @@ def remove_tree(folder: Path) -> None:
     However deep it is, and the folder last, so that what is left after a crash is still recognised as
     half-made. Raises OSError, also for a link in place of the folder.
     """
-    shutil.rmtree(folder)
+    try:
+        shutil.rmtree(folder)
+    except RecursionError:
+        _flatten(folder)
+        shutil.rmtree(folder)
+
+
+def _flatten(folder: Path) -> None:
+    """Move the folders inside to its top, whatever their depth, so that nothing lies deeper than two levels."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    root = os.open(folder, flags)
+    try:
+        waiting = _folders_in(root)
+        while waiting:
+            inner = os.open(waiting.pop(), flags, dir_fd=root)
+            try:
+                for name in _folders_in(inner):
+                    moved = f"{_FLAT}{secrets.token_hex(8)}"
+                    os.rename(name, moved, src_dir_fd=inner, dst_dir_fd=root)
+                    waiting.append(moved)
+            finally:
+                os.close(inner)
+    finally:
+        os.close(root)
+
+
+def _folders_in(descriptor: int) -> list[str]:
+    with os.scandir(descriptor) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def room(folder: Path) -> int:

@@ -2,9 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,12 @@ from engine.manifest import ArchiveFacts
 
 Block = bytes | memoryview
 OnStored = Callable[[Block], None]
+# called in a thread of the pool, with the index of the frame
+OnBlock = Callable[[int, Block], None]
+
+
+# ours hold 4 MiB at most, but for the map of a huge sparse file; a larger one would only fill our memory
+LARGEST_FRAME = 32 << 20
 
 
 class _Reader(Protocol):
@@ -44,7 +50,9 @@ class _CachedReader:
 class StoredArchive:
     """The files of one archive as one run of bytes."""
 
-    def __init__(self, folder: Path, facts: ArchiveFacts, readers: list[_Reader]) -> None:
+    def __init__(
+        self, folder: Path, facts: ArchiveFacts, readers: Sequence[_Reader | None]
+    ) -> None:
         self.facts = facts
         self.name = facts.files[0].name
         self._readers = readers
@@ -65,8 +73,11 @@ class StoredArchive:
 
     def _read_one(self, index: int, offset: int, count: int) -> Block:
         path = self._folder / self.facts.files[index].name
+        reader = self._readers[index]
+        if reader is None:
+            raise DamagedError(f"{path} is not there or cannot be opened")
         try:
-            data = self._readers[index].read(offset, count)
+            data = reader.read(offset, count)
         except OSError as error:
             raise DamagedError(
                 f"{path} cannot be read at byte {offset}: {error.strerror}"
@@ -104,6 +115,23 @@ def open_archive(
             reader.close()
 
 
+@contextmanager
+def open_what_is_there(folder: Path, facts: ArchiveFacts) -> Iterator[StoredArchive]:
+    """The same for a damaged archive: files may be missing or have another length; reading there is damage."""
+    readers: list[_Reader | None] = []
+    try:
+        for file in facts.files:
+            reader: _Reader | None = None
+            with suppress(MissingSetError):
+                reader = _open_one(folder / file.name, facts, None)
+            readers.append(reader)
+        yield StoredArchive(folder, facts, readers)
+    finally:
+        for reader in readers:
+            if reader is not None:
+                reader.close()
+
+
 def _open_one(path: Path, facts: ArchiveFacts, past_cache: int | None) -> _Reader:
     try:
         if past_cache is None:
@@ -115,57 +143,118 @@ def _open_one(path: Path, facts: ArchiveFacts, past_cache: int | None) -> _Reade
 
 def read_blocks(
     archive: StoredArchive,
-    indices: Sequence[int],
+    indices: Iterable[int],
     *,
     workers: int,
     pool: ThreadPoolExecutor | None = None,
     on_stored: OnStored | None = None,
-) -> Iterator[tuple[Frame, Block]]:
+    on_block: OnBlock | None = None,
+) -> Generator[tuple[Frame, Block], None, None]:
     """The blocks of the frames in order, each compared with its digest.
 
-    A block is valid until the next one is asked for. `on_stored` sees the stored bytes in order; `pool`
-    lends its threads. Raises DamagedError that names the frame and its place.
+    Whoever may stop early closes it: left to the garbage collector, it would wait for threads in one of them.
+    A block is valid until the next one is asked for. `on_stored` sees the stored bytes in order; `on_block`
+    takes each good block before it comes out here; `pool` lends its threads. Raises DamagedError that names
+    the frame and its place.
     """
+    reader = _BlockReader(archive, workers, on_stored, on_block)
+    with closing(_with_pool(reader, indices, workers, pool)) as results:
+        for _, frame, block in results:
+            if isinstance(block, DamagedError):
+                raise block
+            yield frame, block
+
+
+def read_what_is_good(
+    archive: StoredArchive, indices: Iterable[int], *, workers: int, on_block: OnBlock | None = None
+) -> "Generator[_Result, None, None]":
+    """The same for a damaged archive: index, frame, and its block or what is wrong with it."""
+    reader = _BlockReader(archive, workers, None, on_block)
+    return _with_pool(reader, indices, workers, None)
+
+
+_Result = tuple[int, Frame, Block | DamagedError]
+
+
+def _with_pool(
+    reader: "_BlockReader", indices: Iterable[int], workers: int, pool: ThreadPoolExecutor | None
+) -> Generator[_Result, None, None]:
     if pool is not None:
-        yield from _read_blocks(archive, indices, workers, pool, on_stored)
+        yield from reader.blocks(indices, pool)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="unpack") as own:
-        yield from _read_blocks(archive, indices, workers, own, on_stored)
+        yield from reader.blocks(indices, own)
 
 
-def _read_blocks(
-    archive: StoredArchive,
-    indices: Sequence[int],
-    workers: int,
-    pool: ThreadPoolExecutor,
-    on_stored: OnStored | None,
-) -> Iterator[tuple[Frame, Block]]:
-    compressed = archive.facts.compression == "zstd"
-    table = archive.facts.frames
-    waiting: deque[tuple[Frame, Future[Block]]] = deque()
-    try:
-        for index in indices:
-            frame = table.frame(index)
-            stored = archive.read(frame.offset, frame.stored)
-            if on_stored is not None:
-                on_stored(stored)
-            waiting.append(
-                (frame, pool.submit(_unpack, archive.name, index, frame, stored, compressed))
-            )
-            del stored
-            if len(waiting) + 1 >= frames_in_flight(workers):
-                yield _first(waiting)
-        while waiting:
-            yield _first(waiting)
-    finally:
-        for _, future in waiting:
-            future.cancel()
-        wait(future for _, future in waiting)  # a reader's memory must outlive their work
+class _BlockReader:
+    """Keeps a few frames on the way: read here, in order; unpacked and compared by the pool."""
 
+    def __init__(
+        self,
+        archive: StoredArchive,
+        workers: int,
+        on_stored: OnStored | None,
+        on_block: OnBlock | None,
+    ) -> None:
+        self._archive = archive
+        self._most = frames_in_flight(workers)
+        self._on_stored = on_stored
+        self._on_block = on_block
 
-def _first(waiting: deque[tuple[Frame, Future[Block]]]) -> tuple[Frame, Block]:
-    frame, future = waiting.popleft()
-    return frame, future.result()
+    def blocks(
+        self, indices: Iterable[int], pool: ThreadPoolExecutor
+    ) -> Generator[_Result, None, None]:
+        """Every frame, good or damaged."""
+        waiting: deque[tuple[int, Frame, Future[Block | DamagedError]]] = deque()
+        try:
+            for index in indices:
+                frame = self._archive.facts.frames.frame(index)
+                stored = self._read(frame)
+                waiting.append((index, frame, pool.submit(self._unpack, index, frame, stored)))
+                del stored
+                if len(waiting) + 1 >= self._most:
+                    index, frame, future = waiting.popleft()  # noqa: PLW2901 - the oldest one
+                    yield index, frame, future.result()
+            while waiting:
+                index, frame, future = waiting.popleft()
+                yield index, frame, future.result()
+        finally:
+            for _, _, future in waiting:
+                future.cancel()
+            # a reader's memory must outlive their work
+            wait(future for _, _, future in waiting)
+
+    def _read(self, frame: Frame) -> Block | DamagedError:
+        if frame.raw > LARGEST_FRAME or frame.stored > LARGEST_FRAME + (1 << 20):
+            text = f"{self._archive.name}: {frame.stored} bytes at byte {frame.offset} are no frame"
+            return DamagedFrameError(text, frame.start, frame.start + frame.raw)
+        try:
+            stored = self._archive.read(frame.offset, frame.stored)
+        except DamagedError as error:
+            return error
+        if self._on_stored is not None:
+            self._on_stored(stored)
+        return stored
+
+    def _unpack(
+        self, index: int, frame: Frame, stored: Block | DamagedError
+    ) -> Block | DamagedError:
+        if isinstance(stored, DamagedError):
+            return stored
+        archive = self._archive
+        place = f"{archive.name}: frame {index} at byte {frame.offset}"
+        span = (frame.start, frame.start + frame.raw)
+        compressed = archive.facts.compression == "zstd"
+        try:
+            block = decompress_frame(stored, frame.raw, compressed=compressed)
+        except DamagedError as error:
+            return DamagedFrameError(f"{place} is damaged: {error}", *span)
+        if not _is_what_was_read(stored, block, frame):
+            what = "its content is not what was written"
+            return DamagedFrameError(f"{place} is damaged: {what}", *span)
+        if self._on_block is not None:
+            self._on_block(index, block)
+        return block
 
 
 def _is_what_was_read(stored: Block, block: Block, frame: Frame) -> bool:
@@ -177,15 +266,3 @@ def _is_what_was_read(stored: Block, block: Block, frame: Frame) -> bool:
     if frame.checksum:
         return bytes(stored[-4:]) == frame.checksum
     return digest_of(block) == frame.digest
-
-
-def _unpack(name: str, index: int, frame: Frame, stored: Block, compressed: bool) -> Block:
-    place = f"{name}: frame {index} at byte {frame.offset}"
-    span = (frame.start, frame.start + frame.raw)
-    try:
-        block = decompress_frame(stored, frame.raw, compressed=compressed)
-    except DamagedError as error:
-        raise DamagedFrameError(f"{place} is damaged: {error}", *span) from error
-    if not _is_what_was_read(stored, block, frame):
-        raise DamagedFrameError(f"{place} is damaged: its content is not what was written", *span)
-    return block

@@ -6,7 +6,7 @@ It says `ready`; it is told to let go by the end of its standard input, so that 
 from dataclasses import replace
 
 from engine.errors import Code, EngineError
-from engine.hooks import MARGIN_SECONDS, Ended, Running, Told, hint_for
+from engine.hooks import MARGIN_SECONDS, Ended, Running, Told, describe, hint_for
 from engine.progress import Progress
 from engine.setwriter import Surroundings
 from settings.service_model import Hook
@@ -90,7 +90,7 @@ def start_guard(hook: Hook | None, told: Told, around: Surroundings) -> Guard:
 
 
 def _start(hook: Hook, told: Told, around: Surroundings) -> Running:
-    running = Running("guard", hook, told)
+    running = Running("guard", hook, describe(told, "guard"), told.zone)
     try:
         _wait_until_ready(running, around)
     except BaseException:

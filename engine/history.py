@@ -111,15 +111,24 @@ def with_event(document: Document, event: dict[str, Any]) -> Document:
 
 def events_of(document: Document, structure: str, kind: str) -> list[tuple[datetime, int, str]]:
     """(end, status, text) of the events of one kind for one structure; what is not readable is left out."""
-    found: list[tuple[datetime, int, str]] = []
+    return [
+        (datetime.fromisoformat(row["endingDate"]), int(row["status"]), str(row.get("error", "")))
+        for row in event_rows(document, structure, kind)
+    ]
+
+
+def event_rows(document: Document, structure: str, kind: str) -> list[dict[str, Any]]:
+    """The events themselves; each has an end with a zone and a status that is a number."""
+    found: list[dict[str, Any]] = []
     events = document.get(_OTHER)
     for row in events if isinstance(events, list) else []:
         try:
-            if row["event"] == kind and row["structurePath"] == structure:
-                ended = datetime.fromisoformat(row["endingDate"])
-                found.append((ended, int(row["status"]), str(row.get("error", ""))))
+            is_meant = row["event"] == kind and row["structurePath"] == structure
+            ended, _ = datetime.fromisoformat(row["endingDate"]), int(row["status"])
         except (KeyError, TypeError, ValueError):
             continue
+        if is_meant and ended.tzinfo is not None:
+            found.append(row)
     return found
 
 

@@ -160,20 +160,21 @@ def _signal_name(number: int) -> str:
 
 
 _LOST = Ended("lost", None, None, "", "")
+# what is no hook around a backup
+_NAMES = {"guard": "guard", "drill": "check program"}
 
 
 class Running:
     """One hook with its keeper, a process of ours that ends it when this one dies."""
 
-    def __init__(self, kind: str, hook: Hook, told: Told) -> None:
-        self.name = f"{kind} hook {hook.program}" if kind != "guard" else f"guard {hook.program}"
+    def __init__(self, kind: str, hook: Hook, description: dict[str, Any], zone: tzinfo) -> None:
+        self.name = f"{_NAMES.get(kind, f'{kind} hook')} {hook.program}"
         self.limit = hook.time_limit.total_seconds()
         self._looks = 0
         self._phase = self.name.partition(" /")[0]
-        description = describe(told, kind)
         order = {
             "command": [str(hook.program), *hook.arguments],
-            "environment": environment_of(description, told.zone),
+            "environment": environment_of(description, zone),
             "input": json.dumps(description),
             "seconds": self.limit,
             "guard": kind == "guard",
@@ -257,7 +258,7 @@ def run_startup(hook: Hook, told: Told, around: Surroundings) -> str:
 
     Raises EngineError with its exit code when it refuses, 1409 when it cannot be asked; StoppedError.
     """
-    ended, name = _run("startup", hook, told, around)
+    ended, name = run_program("startup", hook, describe(told, "startup"), told.zone, around)
     around.stop.check()
     if ended.good:
         return f"Startup hook : {hook.program} [OK]"
@@ -279,7 +280,7 @@ def run_shutdown(hook: Hook, told: Told, around: Surroundings) -> str | None:
         # it was the backup that was stopped, and of that it must be told
         around = replace(around, stop=StopRequest())
     try:
-        ended, name = _run("shutdown", hook, told, around)
+        ended, name = run_program("shutdown", hook, describe(told, "shutdown"), told.zone, around)
     except EngineError as error:
         return str(error)
     if ended.good:
@@ -287,8 +288,11 @@ def run_shutdown(hook: Hook, told: Told, around: Surroundings) -> str | None:
     return f"{name} {ended.words(hook.time_limit.total_seconds())}"
 
 
-def _run(kind: str, hook: Hook, told: Told, around: Surroundings) -> tuple[Ended, str]:
-    running = Running(kind, hook, told)
+def run_program(
+    kind: str, hook: Hook, description: dict[str, Any], zone: tzinfo, around: Surroundings
+) -> tuple[Ended, str]:
+    """Run a program to its end, within its time limit; how it ended, and what it is called. Raises EngineError."""
+    running = Running(kind, hook, description, zone)
     try:
         running.show(around)
         heard = running.heard(running.limit + MARGIN_SECONDS, around)

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -115,17 +116,16 @@ def _append_whole(file: Path, entry: bytes) -> None:
         before = os.fstat(descriptor).st_size
         data = _closing(descriptor, before) + entry
         try:
-            written = os.write(descriptor, data)
-            if written != len(data):
-                os.write(
-                    descriptor, data[written:]
-                )  # says why it was short; undone below if it fails
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
             os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, before)
             raise
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # what was flushed is on the disk, whatever closing says
+            os.close(descriptor)
 
 
 def _closing(descriptor: int, size: int) -> bytes:

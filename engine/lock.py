@@ -54,7 +54,10 @@ class Lock:
 
     def _write(self, record: dict[str, Any] | None, offset: int) -> None:
         text = b"" if record is None else json.dumps(record).encode("ascii")
-        os.pwrite(self.descriptor, text[:_RECORD_BYTES].ljust(_RECORD_BYTES), offset)
+        rest = memoryview(text[:_RECORD_BYTES].ljust(_RECORD_BYTES))
+        while rest:
+            count = os.pwrite(self.descriptor, rest, offset)
+            rest, offset = rest[count:], offset + count
         os.fsync(self.descriptor)
 
 
@@ -91,7 +94,8 @@ def holding(file: Path, doing: str, since: str | None = None) -> Iterator[Lock]:
             lock.introduce({"doing": doing, "pid": os.getpid(), "since": since})
         yield lock
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # a network disk that complains now does not undo what was done
+            os.close(descriptor)
 
 
 @contextmanager
@@ -113,7 +117,8 @@ def waiting_for(file: Path) -> Iterator[None]:
             raise BusyError(f"{file} has been held by another program for a minute")
         yield
     finally:
-        os.close(descriptor)
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def current_holder(file: Path) -> dict[str, Any] | None:

@@ -197,7 +197,7 @@ def iterate_members(folder: Path) -> Iterator[Member]:
                 break
             if line:
                 try:
-                    yield member_from_json(json.loads(line.rstrip(b",")))
+                    yield member_from_json(json.loads(line.rstrip(b",").decode()))
                 except _NOT_AS_WRITTEN as error:
                     raise _damaged(folder, error) from error
     raise _damaged(folder, ValueError("it ends too early"))

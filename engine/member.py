@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+# ext4 has no larger file; what claims more would only make us hash its holes for days
+LARGEST_FILE = 16 << 40
 _MOST_BYTES = 2**63 - 1
-_MOST_ID = 2**32 - 1
-_MOST_TIME_NS = (2**63 - 1) * 10**9
+# the last number is -1 to the kernel: "leave the owner as it is"
+LARGEST_ID = 2**32 - 2
+LARGEST_TIME_NS = (2**63 - 1) * 10**9
 
 
 class Kind(Enum):
@@ -145,9 +148,9 @@ def member_from_json(row: dict[str, Any]) -> Member:
         size=_number(row["size"]),
         attributes=Attributes(
             mode=_number(int(row["mode"], 8), most=0o7777),
-            uid=_number(row["uid"], most=_MOST_ID),
-            gid=_number(row["gid"], most=_MOST_ID),
-            mtime_ns=_number(row["mtime_ns"], least=-_MOST_TIME_NS, most=_MOST_TIME_NS),
+            uid=_number(row["uid"], most=LARGEST_ID),
+            gid=_number(row["gid"], most=LARGEST_ID),
+            mtime_ns=_number(row["mtime_ns"], least=-LARGEST_TIME_NS, most=LARGEST_TIME_NS),
         ),
         header=_number(row["header"]),
         data=_number(row["data"]),

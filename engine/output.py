@@ -5,6 +5,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ class Output:
         """Forget everything written after the mark."""
         if mark.segment != self._segment:
             self._flusher.wait()
-            os.close(self._descriptor)
+            self._close()
             for segment in range(mark.segment + 1, self._segment + 1):
                 (self._folder / self._file_name(segment)).unlink()
             self._segment = mark.segment
@@ -109,7 +110,6 @@ class Output:
     def finish(self) -> tuple[StoredFile, ...]:
         """Make everything durable, close, and say what was written."""
         self._close_segment()
-        self._descriptor = -1
         self._flusher.close()
         if self._segment_bytes is not None and len(self._done) == 1:
             self._drop_segment_number()
@@ -119,8 +119,8 @@ class Output:
         """Close without a promise; the files are removed with their folder."""
         self._flusher.abandon()
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            with suppress(OSError):  # the failure that led here is the one to be told
+                self._close()
 
     def _file_name(self, segment: int) -> str:
         numbered = None if self._segment_bytes is None else segment + 1
@@ -137,9 +137,14 @@ class Output:
         self._flusher.wait()
         os.fsync(self._descriptor)
         os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(self._descriptor)
+        self._close()
         name = self._file_name(self._segment)
         self._done.append(StoredFile(name, self._written, self._digest.hexdigest()))
+
+    def _close(self) -> None:
+        """Also one that fails is gone: closed again, it could be a file that was opened meanwhile."""
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
 
     def _drop_segment_number(self) -> None:
         """An archive that fits into one segment has its plain name."""

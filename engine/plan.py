@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,7 +29,12 @@ from settings.paths import PathMap, resolve_path
 from settings.reader import Reading
 
 _MARGIN = 1.1  # our decision: 10 % more than the estimate must be free
-OF_DESTINATION = "a set or file of the backup folder itself"
+LeftOut = Callable[[bytes, str], None]
+_OF_DESTINATION = "a set or file of the backup folder itself"
+_REPLACED = "files that a restore replaced"
+_BUILDING = b".backup4d-restoring-"
+# what engine/restoring.py calls them; 4D's own folders of replaced files are content like any other
+_REPLACED_NAME = re.compile(rb"Replaced files \(\d{4}-\d\d-\d\d \d\d-\d\d-\d\d(, \d+)?\)")
 _FIXED_BYTES = 1 << 20  # manifest, checksums, history
 
 
@@ -241,11 +247,11 @@ def walk_sources(
     destination: Path,
     *,
     problem: Problem,
-    left_out: Callable[[bytes], None] = lambda _: None,
+    left_out: LeftOut = lambda *_: None,
 ) -> Iterator[tuple[Root, Found]]:
     """Everything to save, root by root; what an earlier root holds comes once.
 
-    Sets and other files of the destination itself are given to `left_out`.
+    Sets and other files of the destination itself, and what restores replaced, are given to `left_out`.
 
     The folders of the package that lead to a root come first, so that their modes and times return.
     `problem` is told what cannot be read in an attachment; data or structure raise SourceError.
@@ -274,17 +280,23 @@ def _below_root(root: Root, skip: Skip, problem: Problem) -> Iterator[tuple[Root
             yield root, found
 
 
-def _skip_rule(taken: set[bytes], destination: Path, left_out: Callable[[bytes], None]) -> Skip:
+def _skip_rule(taken: set[bytes], destination: Path, left_out: LeftOut) -> Skip:
     facts = destination.stat()
 
     def skip(folder: os.stat_result, path: bytes) -> bool:
         if path in taken:
             return True
-        name = os.fsdecode(path.rsplit(b"/", 1)[-1])
+        last = path.rsplit(b"/", 1)[-1]
+        if last.startswith(_BUILDING):
+            return True
+        if _REPLACED_NAME.fullmatch(last):
+            left_out(path, _REPLACED)
+            return True
+        name = os.fsdecode(last)
         if not os.path.samestat(folder, facts) or not belongs_to_destination(destination, name):
             return False
         if not name.startswith(".backup4d"):
-            left_out(path)
+            left_out(path, _OF_DESTINATION)
         return True
 
     return skip

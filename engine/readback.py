@@ -6,6 +6,7 @@ backup, step 6). Every block is decompressed and compared with the checksum take
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from engine.diskreader import CHUNK, DiskReader
@@ -75,8 +76,11 @@ class ReadBack:
             raise self._failure
         total = facts.frames.raw_bytes
         indices = range(self._done, len(facts.frames))
-        with open_archive(self._folder, facts, past_cache=self._workers) as archive:
-            for frame, _ in read_blocks(archive, indices, workers=self._workers):
+        with (
+            open_archive(self._folder, facts, past_cache=self._workers) as archive,
+            closing(read_blocks(archive, indices, workers=self._workers)) as blocks,
+        ):
+            for frame, _ in blocks:
                 self._stop.check()
                 report(Progress("checking", frame.start + frame.raw, total))
 
@@ -115,10 +119,11 @@ class ReadBack:
         if self._reader is None:
             self._reader = DiskReader(self._folder / facts.files[0].name, keep)
         archive = StoredArchive(self._folder, facts, [self._reader])
-        for _ in read_blocks(archive, indices, workers=self._workers, pool=pool):
-            if self._stop.is_asked or self._ended:
-                return
-            self._done += 1
+        with closing(read_blocks(archive, indices, workers=self._workers, pool=pool)) as blocks:
+            for _ in blocks:
+                if self._stop.is_asked or self._ended:
+                    return
+                self._done += 1
 
     def _close_reader(self) -> None:
         if self._reader is not None:

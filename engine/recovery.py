@@ -7,8 +7,8 @@ from typing import Any
 from engine.errors import EngineError
 from engine.files import remove_tree
 from engine.host import Clock
-from engine.lock import Lock
-from engine.manifest import read_set_facts
+from engine.lock import DESTINATION_LOCK, Lock, waiting_for
+from engine.manifest import SetFacts, read_set_facts
 from engine.records import Recorder
 from engine.report import Times
 from engine.sets import database_tag, is_leftover, set_name, take_inventory
@@ -31,8 +31,9 @@ def clean_up(
         _record_dead_run(traces, where, recorder, layout, clock.now())
         lock.note(None)
         lock.left_behind = None
-    except OSError:
-        pass  # no room or no disk: the run that follows meets it and says so; the traces stay
+    except (OSError, EngineError) as error:
+        # no room or no disk: the run that follows meets it, too, and says so; the traces stay until it begins
+        warnings.append(f"what became of the run that died before could not be recorded: {error}")
     return warnings
 
 
@@ -66,37 +67,37 @@ def _record_dead_run(
     started = _instant(traces.get("since")) or now
     times = Times(_instant(traces.get("scheduled")), started, now, recorder.zone)
     number = traces.get("number")
+    result = "nothing of it was published, and the sets that are there are untouched"
     if destination is not None and isinstance(number, int):
         folder = destination / set_name(layout.data_file.stem, number)
-        if _is_from(folder, started):
-            _record_published(folder, destination, recorder, layout, now)
-            return
+        try:
+            facts = read_set_facts(folder)
+        except EngineError as failure:
+            if folder.exists():
+                result = f"whether {folder.name} is of it cannot be told: {failure}"
+        else:
+            if facts.started.replace(microsecond=0) == started.replace(microsecond=0):
+                _record_published(folder, facts, recorder, layout, now)
+                return
     error = EngineError(
-        f"the run that started then died before it was done (process {traces.get('pid', 'unknown')}); "
-        "nothing of it was published, older sets are untouched",
+        f"the run that started then died before it was done (process {traces.get('pid', 'unknown')}); {result}",
         hint="it was killed, it crashed, or the machine went down; see the system's log of that time",
     )
     recorder.died(error, times)
 
 
-def _is_from(folder: Path, started: datetime) -> bool:
-    try:
-        facts = read_set_facts(folder)
-    except EngineError:
-        return False
-    return facts.started.replace(microsecond=0) == started.replace(microsecond=0)
-
-
 def _record_published(
-    folder: Path, destination: Path, recorder: Recorder, layout: DatabaseLayout, now: datetime
+    folder: Path, facts: SetFacts, recorder: Recorder, layout: DatabaseLayout, now: datetime
 ) -> None:
     """It died between publishing and recording: the set is whole, only the words were missing."""
-    base = layout.data_file.stem
-    sets = take_inventory(destination, base, layout.data_file).sets
-    recorder.sets(destination, sets, (), now)
+    # the journal first: the history gets every set that is there from the run that follows
     if not recorder.is_journaled(folder):
         note = "Recorded by the run after it: the run died after the set was published"
-        recorder.published(folder, read_set_facts(folder), (), (note,))
+        recorder.published(folder, facts, (), (note,))
+    destination = folder.parent
+    with waiting_for(destination / DESTINATION_LOCK):
+        sets = take_inventory(destination, layout.data_file.stem, layout.data_file).sets
+        recorder.sets(destination, sets, (), now)
 
 
 def _instant(text: object) -> datetime | None:

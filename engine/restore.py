@@ -1,45 +1,53 @@
-"""A whole set back into a new folder; the folder appears whole and compared, or not at all."""
+"""A set, or a part of it, into a new folder; it appears whole and compared, or not at all."""
 
-import fcntl
+import errno
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
-from engine.codec import digest_zeros
-from engine.errors import DamagedError, NoRoomError, RestoreError
-from engine.files import fsync_folder, remove_tree, room
-from engine.framereader import Block, open_archive, read_blocks
-from engine.frametable import Frame
-from engine.manifest import ArchiveFacts, Manifest, read_manifest
-from engine.member import Kind, Member, content_extents
-from engine.progress import Progress, Report
-from engine.selection import EVERYTHING, Selection, Wanted, choose_members, frames_of
+from engine.arrival import Strict
+from engine.errors import RestoreError
+from engine.files import fsync_folder, room
+from engine.framereader import open_archive
+from engine.progress import Report
+from engine.rebuild import Rebuild
+from engine.restorelogs import LogPlacing, LogWish, place_logs, plan_log_placing
+from engine.selection import EVERYTHING, Selection, Wanted, choose_members
+from engine.setsource import SetSource, open_set
 from engine.stop import StopRequest
-from engine.targettree import FOLDER, TargetTree
-from engine.verify import check_manifest, members_of
+from engine.swap import move_new
+from engine.targetfile import flush
+from engine.targettree import TargetTree
+from engine.verify import members_of
+from engine.workplace import BUILDING, workplace
 
-_BUILDING = ".backup4d-restoring-"
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+UNFINISHED = "THIS RESTORE IS NOT FINISHED"
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back: every file was compared with the digest in the manifest as it was written."""
+    """What came back: every file was compared with the digest in the manifest as it was written.
+
+    `aside` is where what was at the target before is now, None when there was nothing. `notes` say what is
+    not as usual with the set.
+    """
 
     target: Path
     number: int
     files: int
     content_bytes: int
+    aside: Path | None = None
+    notes: tuple[str, ...] = ()
+    logs: LogPlacing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would write: `free` bytes are there, `obstacle` says why it would be refused, else None."""
+    """What a restore would write: `free` bytes are there, `obstacle` says why it would be refused, else None.
+
+    `aside` is where what is at the target would go, None when nothing would.
+    """
 
     target: Path
     number: int
@@ -47,18 +55,34 @@ class RestorePlan:
     content_bytes: int
     free: int
     obstacle: str | None
+    aside: Path | None = None
+    notes: tuple[str, ...] = ()
+    logs: LogPlacing | None = None
 
 
-def plan_restore(folder: Path, target: Path, selection: Selection) -> RestorePlan:
-    """Look, and write nothing. Raises DamagedError, MissingSetError, RestoreError."""
-    manifest = read_manifest(folder)
-    check_manifest(folder)
-    wanted = choose_members(folder, selection)
-    room_in = target if target.is_dir() else target.parent
-    obstacle = _obstacle(target, wanted.content_bytes)
-    free = room(room_in) if room_in.is_dir() else 0
-    number = manifest.facts.number
-    return RestorePlan(target, number, wanted.files, wanted.content_bytes, free, obstacle)
+def plan_restore(
+    source: SetSource,
+    target: Path,
+    selection: Selection,
+    *,
+    aside: Path | None = None,
+    wish: LogWish | None = None,
+) -> RestorePlan:
+    """Look, and write nothing. `aside`: where what is at the target may go. Raises DamagedError, RestoreError."""
+    wanted = choose_members(source.manifest.folder, selection)
+    room_in = target if target.is_dir() and not _is_taken(target) else target.parent
+    goes_aside = aside if _is_taken(target) else None
+    return RestorePlan(
+        target,
+        source.manifest.facts.number,
+        wanted.files,
+        wanted.content_bytes,
+        room(room_in) if room_in.is_dir() else 0,
+        _obstacle(target, room_in, wanted.content_bytes, is_free=goes_aside is not None),
+        goes_aside,
+        source.notes,
+        plan_logs_of(source, None if selection.is_everything else wanted, wish),
+    )
 
 
 def restore_set(
@@ -70,57 +94,158 @@ def restore_set(
     report: Report,
     selection: Selection = EVERYTHING,
 ) -> Restored:
-    """Restore the set in `folder`, or what is selected of it, to `target`, which must not exist or be empty.
+    """Restore the set in `folder`; see `restore_source`."""
+    return restore_source(
+        open_set(folder), target, workers=workers, stop=stop, report=report, selection=selection
+    )
 
-    It is built under a hidden name and appears by one rename: beside a new `target`, inside one that is
-    there (it may be a mounted volume or the goal of a link). After any failure nothing of it remains.
+
+def restore_source(  # noqa: PLR0913 - where from, where to, what, and the three that every operation has
+    source: SetSource,
+    target: Path,
+    *,
+    workers: int,
+    stop: StopRequest,
+    report: Report,
+    selection: Selection = EVERYTHING,
+    aside: Path | None = None,
+    wish: LogWish | None = None,
+) -> Restored:
+    """Restore a set, or what is selected of it, to `target`, which must not exist or be empty.
+
+    With `aside`, what is at the target is renamed to it first. All is built under a hidden name and appears
+    by one rename: beside a new `target`, inside an empty one that is there (it may be a mounted volume or the
+    goal of a link). After any failure nothing of it remains.
     Raises RestoreError, DamagedError, MissingSetError, NoRoomError, StoppedError.
     """
-    manifest = read_manifest(folder)
-    check_manifest(folder)
-    target = target.resolve() if target.is_dir() else target
-    wanted: Wanted | None = None
-    needed = manifest.facts.content_bytes
-    if not selection.is_everything:
-        wanted = choose_members(folder, selection)
-        needed = wanted.content_bytes
-    with _workplace(target, needed) as building:
-        files = _Rebuild(building, report, needed, stop)
-        return _restore_into(files, building, target, manifest, wanted, workers)
+    is_taken = _is_taken(target)
+    if is_taken and aside is None:
+        raise RestoreError(
+            f"{target} exists already; nothing was written",
+            hint="name a folder that does not exist or is empty, or add --set-aside",
+        )
+    target = target.resolve() if target.is_dir() and not is_taken else target
+    room_in = target if target.is_dir() and not is_taken else target.parent
+    wanted, needed = want(source, selection)
+    logs = plan_logs_of(source, wanted, wish)
+    # a manifest that is wrong about its content must not fill the disk
+    streams = sum(archive.frames.raw_bytes for archive in source.manifest.archives)
+    with workplace(room_in, needed if wanted is not None else max(needed, streams)) as building:
+        files = Rebuild(
+            lambda: TargetTree(building), Strict(), report=report, total=needed, stop=stop
+        )
+        try:
+            restore_archives(source, files, workers, wanted, logs)
+            flush(building)
+            _appear(building, target, aside if is_taken else None)
+        except OSError as error:
+            remains = "nothing of it remains"
+            if not building.exists() and building.parent != target:
+                remains = "it is there, whole, and a power cut may still take it away"
+            raise RestoreError(
+                f"{target} could not be written: {error.strerror}; {remains}",
+                hint="check that disk, or restore to another one",
+            ) from error
+        finally:
+            files.close()
+    return Restored(
+        target,
+        source.manifest.facts.number,
+        files.count,
+        files.done,
+        aside if is_taken else None,
+        source.notes,
+        logs,
+    )
 
 
-def _restore_into(
-    files: "_Rebuild",
-    building: Path,
-    target: Path,
-    manifest: Manifest,
-    wanted: Wanted | None,
+def want(source: SetSource, selection: Selection) -> tuple[Wanted | None, int]:
+    """What is wanted, None for everything, and its bytes. Raises RestoreError for a pattern nothing matches."""
+    if selection.is_everything:
+        return None, source.manifest.facts.content_bytes
+    wanted = choose_members(source.manifest.folder, selection)
+    return wanted, wanted.content_bytes
+
+
+def restore_archives(
+    source: SetSource,
+    files: Rebuild,
     workers: int,
-) -> Restored:
-    try:
-        for archive in manifest.archives:
-            files.restore_archive(manifest, archive, workers, wanted)
-        files.finish()
-        os.sync()
-        _appear(building, target)
-    except OSError as error:
-        _discard(building)
-        raise RestoreError(f"{target} could not be written: {error.strerror}") from error
-    except BaseException:
-        _discard(building)
-        raise
-    return Restored(target, manifest.facts.number, files.count, files.done)
+    wanted: Wanted | None,
+    logs: LogPlacing | None,
+) -> None:
+    """All archives of a set and the logs, then links and folder times.
+
+    Raises DamagedError, MissingSetError, RestoreError, OSError.
+    """
+    for facts in source.manifest.archives:
+        if facts.role == "log" and (logs is not None or not (wanted is None or wanted.has_log)):
+            continue
+        members = members_of(source.manifest, facts)
+        if wanted is not None and facts.role not in wanted.archives:
+            # an archive of which nothing is wanted may even be missing
+            files.restore_plain(member for member in members if member.path in wanted.paths)
+            continue
+        with open_archive(source.archives, facts) as archive:
+            paths = None if wanted is None else wanted.paths
+            files.restore_archive(archive, members, workers=workers, wanted=paths)
+    if logs is not None:
+        place_logs(logs, source, files, workers)
+    files.finish()
 
 
-def _appear(building: Path, target: Path) -> None:
+def plan_logs_of(
+    source: SetSource, wanted: Wanted | None, wish: LogWish | None
+) -> LogPlacing | None:
+    """What becomes of the logs; None when none is wanted or nothing is asked of them."""
+    if wish is None or (wanted is not None and not wanted.has_log):
+        return None
+    return plan_log_placing(source, wish)
+
+
+def _appear(building: Path, target: Path, aside: Path | None) -> None:
     if building.parent == target:
-        for child in building.iterdir():
-            child.rename(target / child.name)
-        building.rmdir()
-        fsync_folder(target)
+        _appear_inside(building, target)
         return
-    building.rename(target)
-    fsync_folder(target.parent)
+    if aside is not None:
+        # two renames: if we are killed between them, both folders are there under names that say what they are
+        move_new(target, aside)
+    try:
+        move_new(building, target)
+    except OSError:
+        if aside is not None:
+            move_new(aside, target)
+        raise
+    try:
+        fsync_folder(target.parent)
+    except OSError:
+        with suppress(OSError):  # a name that may not last is taken back
+            move_new(target, building)
+            if aside is not None:
+                move_new(aside, target)
+        raise
+
+
+def _appear_inside(building: Path, target: Path) -> None:
+    """One rename for each name: until the last one a file says that it is not all."""
+    mark = target / UNFINISHED
+    mark.touch(exist_ok=False)
+    moved: list[Path] = []
+    try:
+        if _is_taken(target, mark.name):
+            raise FileExistsError(errno.EEXIST, "something was put there meanwhile")
+        fsync_folder(target)
+        for child in sorted(building.iterdir()):
+            move_new(child, target / child.name)
+            moved.append(child)
+        fsync_folder(target)
+    except OSError:
+        for child in moved:
+            move_new(target / child.name, child)
+        mark.unlink()
+        raise
+    mark.unlink()
+    fsync_folder(target)
 
 
 def default_target(folder: Path) -> Path:
@@ -128,239 +253,21 @@ def default_target(folder: Path) -> Path:
     return folder.with_name(f"{folder.name} restored")
 
 
-@contextmanager
-def _workplace(target: Path, needed: int) -> Iterator[Path]:
-    """A hidden folder to build in, held by a lock of the kernel while we live; dead ones are removed."""
-    room_in = target if target.is_dir() else target.parent
-    _remove_dead(room_in)
-    if _is_taken(target):
-        raise RestoreError(
-            f"{target} exists already; nothing was written",
-            hint="name a folder that does not exist or is empty",
-        )
-    try:
-        free = room(room_in)
-        if free < needed:
-            raise NoRoomError(
-                f"{room_in} has {free >> 20} MiB free, the restored files need {needed >> 20} MiB"
-            )
-        building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=room_in))
-        building.chmod(0o777 & ~_umask())
-        descriptor = os.open(building, FOLDER)
-    except OSError as error:
-        raise RestoreError(
-            f"{room_in} cannot be written: {error.strerror}",
-            hint="name a folder in which this user may make files",
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield building
-    finally:
-        os.close(descriptor)
+def _is_taken(target: Path, mark: str = "") -> bool:
+    """Whether something is there; what a new file system holds and what other restores build counts for nothing."""
+    if not os.path.lexists(target):
+        return False
+    if not target.is_dir():
+        return True
+    names = {entry.name for entry in target.iterdir()} - {"lost+found", mark}
+    return any(not name.startswith(BUILDING) for name in names)
 
 
-def _is_taken(target: Path) -> bool:
-    return os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir()))
-
-
-def _obstacle(target: Path, needed: int) -> str | None:
-    room_in = target if target.is_dir() else target.parent
-    if _is_taken(target):
+def _obstacle(target: Path, room_in: Path, needed: int, *, is_free: bool) -> str | None:
+    if _is_taken(target) and not is_free:
         return f"{target} exists already and is not empty"
     if not room_in.is_dir() or not os.access(room_in, os.W_OK | os.X_OK):
         return f"this user cannot make files in {room_in}"
     if room(room_in) < needed:
         return f"{room_in} has not enough room"
     return None
-
-
-def _remove_dead(folder: Path) -> None:
-    """What restores that were killed left here: nobody holds their locks any more."""
-    for leftover in folder.glob(f"{_BUILDING}*"):
-        with suppress(OSError):
-            descriptor = os.open(leftover, FOLDER)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove_tree(leftover)
-            finally:
-                os.close(descriptor)
-
-
-def _umask() -> int:
-    """The process's mask; there is no way to read it but to set it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _discard(building: Path) -> None:
-    try:
-        remove_tree(building)
-    except OSError as error:
-        raise RestoreError(
-            f"the restore failed, and what it wrote could not be removed: {building}: {error.strerror}"
-        ) from error
-
-
-class _Rebuild:
-    """The folder being built; links and folder times come last, so that nothing is written through a link."""
-
-    def __init__(self, root: Path, report: Report, total: int, stop: StopRequest) -> None:
-        self.count = 0
-        self.done = 0
-        self._tree = TargetTree(root)
-        self._report = report
-        self._total = total
-        self._stop = stop
-        self._folders: list[Member] = []
-        self._links: list[Member] = []
-
-    def restore_archive(
-        self, manifest: Manifest, facts: ArchiveFacts, workers: int, wanted: Wanted | None
-    ) -> None:
-        """Bring back all members of one archive, or those that are wanted, reading no more than their frames."""
-        indices: Sequence[int] = range(len(facts.frames))
-        if wanted is not None:
-            indices = frames_of(members_of(manifest, facts), wanted, facts.frames)
-        stream = _Stream(_frames(manifest.folder, facts, indices, workers))
-        for member in members_of(manifest, facts):
-            if wanted is None or member.path in wanted.paths:
-                self._restore(member, stream)
-        stream.exhaust()
-
-    def finish(self) -> None:
-        """Links, then owners, modes and times of folders from the deepest up."""
-        for member in self._links:
-            self._make_link(member)
-        for member in sorted(self._folders, key=lambda folder: -folder.path.count(b"/")):
-            parent, name = self._tree.parent(member.path)
-            descriptor = os.open(name, FOLDER, dir_fd=parent)
-            try:
-                _apply(descriptor, member)
-            finally:
-                os.close(descriptor)
-        self._tree.close()
-
-    def _restore(self, member: Member, stream: "_Stream") -> None:
-        self._stop.check()
-        if member.kind is Kind.FILE:
-            self._make_file(member, stream)
-        elif member.kind is Kind.FOLDER:
-            self._tree.make(member.path)
-            self._folders.append(member)
-        else:
-            self._links.append(member)
-
-    def _make_file(self, member: Member, stream: "_Stream") -> None:
-        parent, name = self._tree.parent(member.path)
-        descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
-        try:
-            self._fill(descriptor, member, stream)
-            _apply(descriptor, member)
-        finally:
-            os.close(descriptor)
-        self.count += 1
-
-    def _fill(self, descriptor: int, member: Member, stream: "_Stream") -> None:
-        digest = blake3()
-        position = 0
-        if member.extents is not None:
-            os.ftruncate(descriptor, member.size)
-        at = member.data
-        for offset, length in content_extents(member):
-            digest_zeros(digest, offset - position)
-            for piece in stream.take(at, length):
-                digest.update(piece)
-                _write_all(descriptor, piece, offset)
-                offset += len(piece)  # noqa: PLW2901 - the place of the next piece
-                self.done += len(piece)
-                self._report(Progress("restoring", self.done, self._total))
-            at += length
-            position = offset
-        digest_zeros(digest, member.size - position)
-        if digest.hexdigest() != member.digest:
-            name = os.fsdecode(member.path)
-            raise DamagedError(f"{name} came back with a digest that is not the manifest's")
-
-    def _make_link(self, member: Member) -> None:
-        parent, name = self._tree.parent(member.path)
-        link = member.link or b""
-        if member.kind is Kind.HARDLINK:
-            source, source_name = self._tree.parent_beside(link)
-            try:
-                os.link(
-                    source_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False
-                )
-            finally:
-                os.close(source)
-            return
-        os.symlink(link, name, dir_fd=parent)
-        if os.geteuid() == 0:
-            os.chown(
-                name,
-                member.attributes.uid,
-                member.attributes.gid,
-                dir_fd=parent,
-                follow_symlinks=False,
-            )
-        times = (member.attributes.mtime_ns, member.attributes.mtime_ns)
-        os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
-
-
-def _frames(
-    folder: Path, facts: ArchiveFacts, indices: Sequence[int], workers: int
-) -> Iterator[tuple[Frame, Block]]:
-    """An archive of which nothing is wanted may even be missing."""
-    if indices or not len(facts.frames):
-        with open_archive(folder, facts) as archive:
-            yield from read_blocks(archive, indices, workers=workers)
-
-
-def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
-    while data:
-        count = os.pwrite(descriptor, data, offset)
-        data, offset = data[count:], offset + count
-
-
-def _apply(descriptor: int, member: Member) -> None:
-    """Owner first, because a change of owner clears set-user-id bits; times last, because all else moves them."""
-    attributes = member.attributes
-    if os.geteuid() == 0:
-        os.fchown(descriptor, attributes.uid, attributes.gid)
-    os.fchmod(descriptor, attributes.mode)
-    os.utime(descriptor, ns=(attributes.mtime_ns, attributes.mtime_ns))
-
-
-class _Stream:
-    """The stream of an archive, or some frames of it, read forwards only."""
-
-    def __init__(self, frames: Iterator[tuple[Frame, Block]]) -> None:
-        self._frames = frames
-        self._block = memoryview(b"")
-        self._start = 0
-
-    def take(self, start: int, length: int) -> Iterator[memoryview]:
-        """The pieces that make up the stream from `start` on. Raises DamagedError when they are not there."""
-        if start < self._start:
-            raise DamagedError("the manifest lists members out of order")
-        end = start + length
-        while start < end:
-            self._reach(start)
-            piece = self._block[start - self._start : end - self._start]
-            yield piece
-            start += len(piece)
-
-    def exhaust(self) -> None:
-        """Read to the end: the frames behind the last member are compared as well."""
-        for _ in self._frames:
-            pass
-
-    def _reach(self, position: int) -> None:
-        while position >= self._start + len(self._block):
-            found = next(self._frames, None)
-            if found is None:
-                raise DamagedError("the archive ends before its last member")
-            frame, block = found
-            self._start, self._block = frame.start, memoryview(block)
-        if position < self._start:
-            raise DamagedError("the manifest lists members out of order")

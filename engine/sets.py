@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,6 +152,20 @@ def plan_rotation(
                 for stored in surplus
                 if stored.number not in last_good
             )
+
+
+def show_set(staging: Path, folder: Path) -> None:
+    """Make a finished set appear by one rename, durable when this returns.
+
+    When that cannot be promised, the name is taken back: a failed backup shows no set. Raises OSError.
+    """
+    staging.rename(folder)
+    try:
+        fsync_folder(folder.parent)
+    except OSError:
+        with suppress(OSError):  # on a disk that is gone, the set stays, whole
+            folder.rename(staging)
+        raise
 
 
 def remove_set(removal: Removal) -> None:

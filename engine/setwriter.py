@@ -37,7 +37,7 @@ from engine.manifest import (
 )
 from engine.member import Member, Role
 from engine.output import Output, StoredFile, archive_name
-from engine.plan import OF_DESTINATION, Sources, walk_sources
+from engine.plan import Sources, walk_sources
 from engine.progress import Progress, Report
 from engine.readback import ReadBack
 from engine.sourcefile import Vanished
@@ -211,9 +211,9 @@ def _check(check: ReadBack, facts: ArchiveFacts, report: Report) -> None:
             hint="the backup folder was unmounted or replaced during the backup; mount it again",
         ) from error
     except DamagedError as error:
-        if facts.role == "log":
-            raise DamagedError(str(error), code=Code.LOG_ARCHIVE_DAMAGED) from error
-        raise
+        code = Code.LOG_ARCHIVE_DAMAGED if facts.role == "log" else error.code
+        hint = "what was just written reads back otherwise: check that disk before anything else"
+        raise DamagedError(str(error), code=code, hint=hint) from error
 
 
 def _read_main(job: Job, frames: FrameWriter, spool: MemberSpool, around: Surroundings) -> Archiver:
@@ -230,7 +230,7 @@ def _read_main(job: Job, frames: FrameWriter, spool: MemberSpool, around: Surrou
         job.sources,
         job.destination,
         problem=lambda path, error: unreadable.append((path, error)),
-        left_out=lambda path: archiver.left_out.append((os.fsdecode(path), OF_DESTINATION)),
+        left_out=lambda path, why: archiver.left_out.append((os.fsdecode(path), why)),
     )
     asked_for = {root.path for root in job.sources.roots}
     for root, found in walked:

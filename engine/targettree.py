@@ -2,10 +2,23 @@
 
 import os
 from pathlib import Path
+from typing import Protocol
 
 from engine.errors import DamagedError
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Tree(Protocol):
+    """Where members are written; a TargetTree, or several of them (engine/inplace.py)."""
+
+    def parent(self, path: bytes) -> tuple[int, bytes]: ...
+
+    def parent_beside(self, path: bytes) -> tuple[int, bytes]: ...
+
+    def make(self, path: bytes) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class TargetTree:
@@ -37,9 +50,10 @@ class TargetTree:
         self._go(_safe_parts(path))
 
     def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self._current)
-        os.close(self._root)
+        """Give the descriptors back; more than once is fine."""
+        for descriptor in {self._current, self._root} - {-1}:
+            os.close(descriptor)
+        self._current = self._root = -1
 
     def _go(self, parts: list[bytes]) -> None:
         shared = len(self._parts)

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,8 +123,11 @@ def _verify_archive(
     hasher = _FileHasher(facts)
     checker = StreamChecker(members_of(manifest, facts), is_tar=facts.stream == "tar")
     total, done = facts.frames.raw_bytes, 0
-    with open_archive(manifest.folder, facts, past_cache=workers) as archive:
-        for frame, block in _all_blocks(archive, hasher, workers):
+    with (
+        open_archive(manifest.folder, facts, past_cache=workers) as archive,
+        closing(_all_blocks(archive, hasher, workers)) as blocks,
+    ):
+        for frame, block in blocks:
             stop.check()
             checker.feed(block)
             done += frame.raw
@@ -134,7 +138,7 @@ def _verify_archive(
 
 def _all_blocks(
     archive: StoredArchive, hasher: "_FileHasher", workers: int
-) -> Iterator[tuple[Frame, Block]]:
+) -> Generator[tuple[Frame, Block], None, None]:
     indices = range(len(archive.facts.frames))
     return read_blocks(archive, indices, workers=workers, on_stored=hasher.update)
 

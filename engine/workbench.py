@@ -1,9 +1,9 @@
-"""A hidden folder for a program that repairs, held by a lock of the kernel; those of the dead are removed."""
+"""Hidden folders to work in, held by a lock of the kernel while we live; those of the dead are removed."""
 
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,8 @@ class Workbench:
 def workbench(room_in: Path, prefix: str) -> Iterator[Workbench]:
     """Make a folder whose name begins with `prefix`; it is gone when left. Raises OSError."""
     remove_dead(room_in, prefix)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=room_in))
-    descriptor = os.open(folder, FOLDER)
+    folder, descriptor = make_held(room_in, prefix)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield Workbench(folder, descriptor)
     finally:
         with suppress(OSError):  # what stays is found dead by the next one
@@ -38,14 +36,29 @@ def workbench(room_in: Path, prefix: str) -> Iterator[Workbench]:
         os.close(descriptor)
 
 
-def remove_dead(folder: Path, prefix: str) -> None:
+def make_held(room_in: Path, prefix: str) -> tuple[Path, int]:
+    """A new hidden folder and the descriptor that holds its lock; ours alone to enter. Raises OSError.
+
+    One that another program took for dead before we held the lock is gone, and another is made.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=room_in))
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, FOLDER)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.lexists(folder):
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def remove_dead(folder: Path, prefix: str, remove: Callable[[Path], None] = remove_tree) -> None:
     """What was left by makers that were killed: nobody holds their locks any more."""
     for leftover in folder.glob(f"{prefix}*"):
         with suppress(OSError):
             descriptor = os.open(leftover, FOLDER)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove_tree(leftover)
+                remove(leftover)
             finally:
                 os.close(descriptor)
 

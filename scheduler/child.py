@@ -7,30 +7,36 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from subprocess import Popen  # noqa: TID251 - the type only; engine.host starts it
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from engine.errors import Code, Exit
 from engine.host import Clock, start_process
 from engine.progress import Progress
-from scheduler.outcomes import Ending, Failed, ending_from_json
+from scheduler.outcomes import Failed
 
 _LINE_LIMIT = 1 << 20
+E = TypeVar("E")
 
 
-class Child:
-    """One run. `done` is called once from another thread, with how it ended.
+class Child(Generic[E]):
+    """One run. `done` is called once from another thread, with how it ended; `read` makes that of the last line.
 
     `progress` is None before its first word; `verdict` says why it was given up, None while it was not;
     `is_killed` when it was ended by force; `is_dead_silent` when it died without a word of how it ended.
     """
 
     def __init__(
-        self, request: dict[str, Any], done: Callable[[Ending], None], clock: Clock
+        self,
+        request: dict[str, Any],
+        read: Callable[[dict[str, Any]], E],
+        done: Callable[[E | Failed], None],
+        clock: Clock,
     ) -> None:
         self.progress: Progress | None = None
         self.verdict: str | None = None
         self.is_killed = False
         self.is_dead_silent = False
+        self._read = read
         self._done = done
         self._clock = clock
         self._began = self._moved = self._given_up = clock.monotonic()
@@ -55,11 +61,12 @@ class Child:
         return self._clock.monotonic() - self._moved
 
     def seconds_since_verdict(self) -> float:
-        """How long ago it was given up."""
+        """How long ago it was given up or told to stop."""
         return self._clock.monotonic() - self._given_up
 
     def stop(self) -> None:
-        """The service stops: the run undoes what is half-made and ends."""
+        """The service stops, or something else goes first: the run undoes what is half-made and ends."""
+        self._given_up = self._clock.monotonic()
         self._send(signal.SIGTERM)
 
     def stop_for_user(self) -> None:
@@ -81,7 +88,7 @@ class Child:
             self._process.send_signal(number)
 
     def _follow(self) -> None:
-        ending: Ending | None = None
+        ending: E | None = None
         assert self._process.stdout is not None  # noqa: S101 - start_process made the pipe
         while line := self._process.stdout.readline(_LINE_LIMIT):
             with suppress(ValueError, KeyError, TypeError):
@@ -90,11 +97,11 @@ class Child:
                     phase, done, total = row["progress"]
                     self._take(Progress(str(phase), int(done), int(total)))
                 else:
-                    ending = ending_from_json(row)
+                    ending = self._read(row)
         code = self._process.wait()
         self._process.stdout.close()
         self.is_dead_silent = ending is None
-        self._done(ending or _died(self._process, code))
+        self._done(_died(self._process, code) if ending is None else ending)
 
     def _take(self, progress: Progress) -> None:
         if progress != self.progress:

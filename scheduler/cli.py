@@ -19,10 +19,13 @@ _COMMANDS = {
     "backup": ("scheduler.commands_backup", "backup"),
     "demo": ("scheduler.demo", "demo"),
     "diff": ("scheduler.commands_browse", "diff"),
+    "drill": ("scheduler.commands_drill", "drill"),
     "install-service": ("scheduler.commands_install", "install_service"),
     "list": ("scheduler.commands_sets", "list_sets"),
+    "open-check": ("scheduler.commands_opencheck", "open_check"),
     "pause": ("scheduler.commands_control", "pause_backups"),
     "reload": ("scheduler.commands_control", "reload"),
+    "repair": ("scheduler.commands_repair", "repair"),
     "restore": ("scheduler.commands_restore", "restore"),
     "resume": ("scheduler.commands_control", "resume"),
     "run": ("scheduler.commands_service", "run"),
@@ -70,7 +73,7 @@ def cli(ctx: click.Context, service_file: Path | None, state_folder: Path | None
     its project, structure or settings files.
 
     Exit codes: 0 done, 1 failed, 2 wrong use, 3 partial set, 4 settings refused, 5 damaged archive,
-    6 another operation is running, 130 stopped.
+    6 another operation is running, 7 restored by open-check but not to be started, 130 stopped.
     """
     ctx.obj = LazyContext(service_file, state_folder)
 

@@ -23,6 +23,7 @@ from scheduler.instance import SERVICE_LOCK
 from scheduler.logs import log_to_stderr
 from scheduler.notify import Notifier
 from scheduler.options import JSON
+from scheduler.proof_status import proof_lines, proof_row
 from scheduler.screen import (
     describe_progress,
     duration_words,
@@ -224,6 +225,8 @@ def _say_status(status: Status, context: Context, run: dict[str, Any] | None) ->
     free = "" if status.free is None else f", {size_words(status.free)} free"
     if status.destination:
         say(f"  sets        {status.sets} in {status.destination}{free}")
+    for label, words in proof_lines(status.proof, zone):
+        say(f"  {label:<11} {words}")
     for text in status.trouble:
         say(f"  TROUBLE     {text}")
 
@@ -277,5 +280,6 @@ def _status_row(status: Status, now: datetime) -> dict[str, Any]:
         "sets": status.sets,
         "destination": status.destination,
         "free_bytes": status.free,
+        **proof_row(status.proof),
         "trouble": list(status.trouble),
     }

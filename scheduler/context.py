@@ -63,10 +63,15 @@ class Context:
 
     def hooks(self, layout: DatabaseLayout) -> Hooks:
         """The programs to run around a backup of this database."""
+        return self.entry(layout).hooks
+
+    def entry(self, layout: DatabaseLayout) -> ServedDatabase:
+        """What is asked for this database: of its own, else of the whole host."""
         for entry in self._entries(layout.package):
             if entry.data_file in (None, layout.data_file):
-                return entry.hooks
-        return self.service.hooks
+                return entry
+        service = self.service
+        return ServedDatabase(layout.package, None, service.hooks, service.drill, service.scrub)
 
     def served(self, databases: tuple[Path, ...]) -> tuple[ServedDatabase, ...]:
         """The databases named, else those of the service file; a folder may be absent now and come later."""
@@ -78,7 +83,8 @@ class Context:
 
     def _served(self, database: Path) -> tuple[ServedDatabase, ...]:
         package = self.layout(database, None).package if database.is_file() else database
-        unlisted = ServedDatabase(package, None, self.service.hooks)
+        service = self.service
+        unlisted = ServedDatabase(package, None, service.hooks, service.drill, service.scrub)
         return self._entries(package) or (unlisted,)
 
     def destination(self, layout: DatabaseLayout) -> Path:

@@ -57,8 +57,10 @@ def needs_of(context: Context, entry: ServedDatabase) -> Needs:
             f"{entry.package}: its backup folder is not known, so it may not be written to: {error}"
         )
         return Needs(package, folders, (why, "when that is put right, install again"))
-    folders = tuple(Path(os.path.realpath(f)) for f in writable_folders(package, destination))
-    return Needs(package, folders, ())
+    folders = writable_folders(package, destination)
+    if entry.drill is not None:
+        folders = (*folders, entry.drill.scratch)
+    return Needs(package, tuple(Path(os.path.realpath(folder)) for folder in folders), ())
 
 
 def enabled_units(units: Path) -> list[str]:

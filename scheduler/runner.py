@@ -1,4 +1,4 @@
-"""The child process of one scheduled run: a request on standard input, progress and the ending on standard output.
+"""The child process of one run, drill or scrub: a request on standard input, progress and the ending on standard output.
 
 It ends by itself when the service that started it dies, so that no run goes on unwatched.
 """
@@ -12,7 +12,7 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 from engine.backup import run_backup
@@ -24,7 +24,9 @@ from engine.report import Times, partial_reason
 from engine.results import Outcome
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
+from scheduler.chore import run_chore
 from scheduler.outcomes import Ending, Failed, Postponed, Published, ending_to_json
+from scheduler.proof import chore_ending_to_json
 from scheduler.runner_request import request_from_json
 from settings.errors import SettingsError
 from settings.locate import locate_database
@@ -47,10 +49,18 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, lambda *_: stop.ask(_HUNG, Code.BACKUP_FAILED))
     signal.signal(signal.SIGHUP, lambda *_: stop.ask("stopped because its service died"))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    ending = run_request(request, Speaker(HostClock()), stop)
-    _say(ending_to_json(ending))
+    speaker = Speaker(HostClock())
+    if "chore" in request:
+        around = Surroundings(speaker.clock, stop, speaker.report)
+        _leave(chore_ending_to_json(run_chore(request, around)), Exit.DONE)
+    ending = run_request(request, speaker, stop)
+    _leave(ending_to_json(ending), ending.exit_code if isinstance(ending, Failed) else Exit.DONE)
+
+
+def _leave(row: dict[str, Any], code: int) -> NoReturn:
+    _say(row)
     # everything is closed and flushed; whatever might hang in taking the interpreter down is left alone
-    os._exit(ending.exit_code if isinstance(ending, Failed) else Exit.DONE)
+    os._exit(code)
 
 
 def run_request(row: dict[str, Any], speaker: "Speaker", stop: StopRequest) -> Ending:

@@ -25,7 +25,7 @@ def request_to_json(request: Request, zone: ZoneInfo) -> dict[str, Any]:
         "scheduled": None if scheduled is None else scheduled.isoformat(),
         "accept_destination": request.accept_destination,
         "last_good": None if request.last_good is None else str(request.last_good),
-        "hooks": {kind: _hook_to(getattr(request.hooks, kind)) for kind in _KINDS},
+        "hooks": {kind: hook_to_json(getattr(request.hooks, kind)) for kind in _KINDS},
     }
 
 
@@ -40,11 +40,12 @@ def request_from_json(row: dict[str, Any], layout: DatabaseLayout) -> Request:
         scheduled=None if scheduled is None else datetime.fromisoformat(scheduled),
         accept_destination=bool(row["accept_destination"]),
         last_good=None if last_good is None else Path(last_good),
-        hooks=Hooks(*(_hook_from(hooks[kind]) for kind in _KINDS)),
+        hooks=Hooks(*(hook_from_json(hooks[kind]) for kind in _KINDS)),
     )
 
 
-def _hook_to(hook: Hook | None) -> dict[str, Any] | None:
+def hook_to_json(hook: Hook | None) -> dict[str, Any] | None:
+    """A program to run; None where there is none."""
     if hook is None:
         return None
     return {
@@ -54,7 +55,8 @@ def _hook_to(hook: Hook | None) -> dict[str, Any] | None:
     }
 
 
-def _hook_from(row: dict[str, Any] | None) -> Hook | None:
+def hook_from_json(row: dict[str, Any] | None) -> Hook | None:
+    """Read it back. Raises KeyError, TypeError or ValueError."""
     if row is None:
         return None
     limit = timedelta(seconds=float(row["seconds"]))

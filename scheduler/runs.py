@@ -7,13 +7,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from engine.errors import Code, Exit
 from engine.host import Clock
 from engine.lock import DATABASE_LOCK, read_traces
 from engine.progress import Progress
 from scheduler.child import Child
-from scheduler.outcomes import Ending, Failed, Postponed, Published
+from scheduler.outcomes import Ending, Failed, Postponed, Published, ending_from_json
 from scheduler.recall import Host
 from scheduler.runner_request import request_to_json
 from scheduler.screen import duration_words
@@ -38,7 +39,7 @@ class Job:
     scheduled: datetime | None
     reason: str
     accept_destination: bool = False
-    child: Child | None = None
+    child: Child[Ending] | None = None
     device: int | None = None
     ending: Ending | None = None
     trouble: str | None = None
@@ -70,6 +71,14 @@ class Runs:
     def of(self, database: Served) -> Job | None:
         """The database's run, waiting or on; None when there is none."""
         return next((job for job in self._jobs if job.database is database), None)
+
+    def use(self, package: Path, devices: frozenset[int]) -> bool:
+        """Whether a run, waiting or on, is of this package or writes to one of these devices."""
+        return any(
+            job.database.entry.package == package
+            or (job.database.destination_device() if job.device is None else job.device) in devices
+            for job in self._jobs
+        )
 
     @property
     def on(self) -> int:
@@ -109,6 +118,7 @@ class Runs:
         try:
             job.child = Child(
                 request_to_json(request, self.host.zone),
+                ending_from_json,
                 lambda ending: self._ended(job, ending),
                 self._clock,
             )
@@ -146,7 +156,7 @@ class Runs:
             if job.child is not None:
                 self._check(job, job.child, self.host.limits, now)
 
-    def _check(self, job: Job, child: Child, limits: Limits, now: datetime) -> None:
+    def _check(self, job: Job, child: Child[Ending], limits: Limits, now: datetime) -> None:
         if child.verdict is not None:
             if child.seconds_since_verdict() > STOP_SECONDS and not child.is_killed:
                 _log.error("%s: the run does not stop and is killed", job.database.name)

@@ -63,6 +63,11 @@ def time_words(instant: datetime, zone: tzinfo) -> str:
     return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def count_words(number: int, noun: str) -> str:
+    """`1 file`, `9 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def table(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows with aligned columns; the first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -28,6 +28,7 @@ from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, deci
 from scheduler.instance import SERVICE_LOCK, instance_folder, instance_unit
 from scheduler.known import Halt, Known, Manual
 from scheduler.outcomes import Ending, Failed, Postponed, Published
+from scheduler.proof import Proof
 from scheduler.recall import Host, recall
 from scheduler.settings_source import InForce, SettingsSource, last_good_file
 from scheduler.state import (
@@ -77,6 +78,16 @@ class Served:
     def known(self) -> Known | None:
         """What decisions are made from; None before the settings were once good."""
         return None if self._state is None else self._state.known
+
+    @property
+    def proof(self) -> Proof:
+        """What is known of its drills and scrubs."""
+        return Proof() if self._state is None else self._state.proof
+
+    @property
+    def has_sets(self) -> bool:
+        """Whether a set was ever made, as far as is known."""
+        return self._state is not None and bool(self._state.number)
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -270,18 +281,20 @@ class Served:
         self._is_running_here = False
         self._change(after_stop(self._state.known))
 
-    def destination_device(self) -> int:
-        """The device that sets are written to; 0 while it is unknown. Databases on one device take turns."""
+    def destination(self) -> Path | None:
+        """Where its sets are; None while that is unknown."""
         if self._in_force is None:
-            return 0
+            return None
         try:
             settings = self._in_force.reading.settings
-            folder = resolve_destination(self._in_force.layout, settings, self._host.path_map)
-            while not folder.exists():
-                folder = folder.parent
-            return folder.stat().st_dev
+            return resolve_destination(self._in_force.layout, settings, self._host.path_map)
         except (OSError, RefusedError):
-            return 0
+            return None
+
+    def destination_device(self) -> int:
+        """The device that sets are written to; 0 while it is unknown. Databases on one device take turns."""
+        folder = self.destination()
+        return 0 if folder is None else device_of(folder)
 
     # --- remembering and telling
 
@@ -292,8 +305,22 @@ class Served:
 
     def _change(self, known: Known) -> None:
         assert self._state is not None  # noqa: S101 - only called with a state
-        assert self._in_force is not None  # noqa: S101 - a state has a layout
         self._state = replace(self._state, known=known)
+        self._save()
+
+    def remember(self, proof: Proof) -> None:
+        """Something happened to its drills and scrubs; not ours to remember once another service has it."""
+        if self._state is not None:
+            self._state = replace(self._state, proof=proof)
+            self._save()
+
+    def tell_chore(self, title: str, error: EngineError, began: datetime, now: datetime) -> None:
+        """A drill or scrub ended without a word in the journal."""
+        self._teller().chore(title, error, began, now)
+
+    def _save(self) -> None:
+        assert self._state is not None  # noqa: S101 - only called with a state
+        assert self._in_force is not None  # noqa: S101 - a state has a layout
         file = state_file(self._host.state_folder, self._in_force.layout.data_file)
         try:
             save_state(file, self._state)
@@ -304,6 +331,16 @@ class Served:
         layout = self.layout
         package = self.entry.package if layout is None else layout.package
         return Teller(self.name, package, self._host.zone)
+
+
+def device_of(folder: Path) -> int:
+    """The device of a folder, there or still to be made; 0 while that is unknown."""
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        return folder.stat().st_dev
+    except OSError:
+        return 0
 
 
 def _error_of(ending: Failed) -> EngineError:

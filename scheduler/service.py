@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.host import Clock
+from scheduler.chores import Chores
 from scheduler.control import Asked, Control
 from scheduler.decide import Decision, Halted, Run, Wait
 from scheduler.desk import Desk
@@ -61,6 +62,8 @@ class Service:
         self._desk = Desk(self._runs, clock, self._reload)
         self._databases = self._desk.databases
         self._databases += databases
+        self._chores = Chores(self._runs, clock, lambda: self._inbox.put("chore"))
+        self._chore_problem = ""
         self._decisions = self._desk.decisions
         self._told: dict[Served, str] = {}
         self._control_file: Path | None = None
@@ -167,7 +170,18 @@ class Service:
                     pass
             self._tell(database, decision)
         self._runs.start_waiting()
-        return wakes
+        return wakes + self._look_at_chores(now)
+
+    def _look_at_chores(self, now: datetime) -> list[datetime]:
+        """Drills and scrubs come last: a backup that is due is on by now."""
+        try:
+            return self._chores.look(self._databases, now)
+        except Exception as error:  # noqa: BLE001 - the boundary of drills and scrubs: backups go on
+            problem = f"this is a mistake in backup4d, please report it: {error!r}"
+            if problem != self._chore_problem:
+                _log.exception("drills and scrubs: %s", problem)
+            self._chore_problem = problem
+            return []
 
     def _look_at(self, database: Served, now: datetime) -> Decision | None:
         try:
@@ -223,9 +237,10 @@ class Service:
     def _stop_runs(self) -> None:
         """Runs are asked to stop, then killed; they and those that still wait are made after the next start."""
         self._runs.ask_all_to_stop()
+        self._chores.stop()
         left = float(STOP_SECONDS)
         began = self._clock.monotonic()
-        while self._runs.on and left > 0:
+        while (self._runs.on or self._chores.is_on()) and left > 0:
             try:
                 word = self._inbox.get(timeout=left)
             except queue.Empty:
@@ -239,6 +254,7 @@ class Service:
                     pass
             left = STOP_SECONDS - (self._clock.monotonic() - began)
         self._runs.kill_all()
+        self._chores.kill()
 
     # --- telling
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from engine.files import read_regular, replacing
 from scheduler.known import Failure, Halt, Known, Manual, Owed, Running, Serving, Trouble
+from scheduler.proof import Proof, proof_from_json, proof_to_json
 from scheduler.slots import Slot
 from settings.model import (
     Daily,
@@ -33,7 +34,7 @@ from settings.model import (
 
 FORMAT = "backup4d-state"
 VERSION = 1
-_LIMIT = 1 << 20
+_LIMIT = 16 << 20  # a line or five for each set that a scrub has read
 # no clock shows a year outside of these, and no arithmetic on what lies within leaves what dates can hold
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
@@ -52,13 +53,15 @@ class LastRun:
 class State:
     """Everything remembered of one database; `last` is None before the first run.
 
-    `number` is the highest set number it knows of, None before it knew of any.
+    `number` is the highest set number it knows of, None before it knew of any; `proof` what is known of drills
+    and scrubs.
     """
 
     package: str
     known: Known
     last: LastRun | None = None
     number: int | None = None
+    proof: Proof = field(default_factory=Proof)
 
 
 class StateError(Exception):
@@ -131,6 +134,7 @@ def _state_to(state: State) -> dict[str, Any]:
         "running": _running_to(known.running),
         "paused_until": None if known.paused_until is None else known.paused_until.isoformat(),
         "number": state.number,
+        "proof": proof_to_json(state.proof),
         "last": None
         if state.last is None
         else {
@@ -159,7 +163,9 @@ def _state_from(row: dict[str, Any]) -> State:
         of_run = None if last["number"] is None else int(last["number"])
         last = LastRun(_instant(last["ended"]), int(last["code"]), str(last["text"]), of_run)
     number = row.get("number")
-    return State(str(row["package"]), known, last, None if number is None else int(number))
+    proof = proof_from_json(row.get("proof"))  # absent before releases made drills
+    number = None if number is None else int(number)
+    return State(str(row["package"]), known, last, number, proof)
 
 
 def _instant(text: str) -> datetime:

@@ -1,6 +1,6 @@
 """How a database does, from what lies on the disk: works with and without a running service."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -17,6 +17,8 @@ from scheduler.decide import Halted, decide
 from scheduler.environment import Environment
 from scheduler.instance import SERVICE_LOCK
 from scheduler.known import Known, watch
+from scheduler.proof import Proof
+from scheduler.proof_status import ProofStatus, proof_status, proof_trouble
 from scheduler.settings_source import load_last_good
 from scheduler.slots import Slot, missed_slots, slots_after
 from scheduler.state import State, StateError, load_state, state_file
@@ -58,6 +60,7 @@ class Status:
     destination: str
     free: int | None
     trouble: tuple[str, ...]
+    proof: ProofStatus = field(default_factory=ProofStatus)
 
 
 class ServiceState(Enum):
@@ -105,6 +108,9 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
     if free is not None and sets and free < sets[-1].facts.archive_bytes:
         trouble.append("the backup folder has less room than the last set took")
     trouble += _neglect(known, service, complete, now)
+    remembered = Proof() if state is None else state.proof
+    proof = proof_status(remembered, context.entry(layout), layout, destination)
+    trouble += proof_trouble(proof, now, context.zone)
     return Status(
         package=str(layout.package),
         running=_running(layout),
@@ -117,6 +123,7 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
         destination=str(destination or settings.destination.raw),
         free=free,
         trouble=tuple(trouble),
+        proof=proof,
     )
 
 

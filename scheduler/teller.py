@@ -82,6 +82,11 @@ class Teller:
         _log.error("%s: %s", self._name, what)
         self._journal("Backup is slow", (f"Reason : {what}",), now)
 
+    def chore(self, title: str, error: EngineError, began: datetime, now: datetime) -> None:
+        """A drill or scrub died before it could journal anything."""
+        times = Times(None, began, now, self._zone)
+        self._append(simple_entry(title, ("Result : failed",), times, error))
+
     def _local(self, instant: datetime) -> str:
         return f"{instant.astimezone(self._zone):%Y-%m-%d %H:%M:%S}"
 

@@ -1,9 +1,9 @@
-"""Reads the host's own small XML: databases, time zone, path map, hooks, limits. Ours, so everything is strict."""
+"""Reads the host's own small XML: databases, zone, path map, hooks, limits, drills. Ours, so everything is strict."""
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import time, timedelta
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -11,7 +11,16 @@ from zoneinfo import ZoneInfo
 from settings.errors import SettingsRefusedError
 from settings.model import Finding, ForeignPath, HostPath, Severity
 from settings.paths import PathMap, parse_path
-from settings.service_model import Hook, Hooks, Limits, ServedDatabase, ServiceFile
+from settings.service_model import (
+    Drill,
+    Hook,
+    Hooks,
+    Limits,
+    Scrub,
+    ServedDatabase,
+    ServiceFile,
+    Window,
+)
 from settings.source import load_bytes
 from settings.tree import Node, parse_tree
 
@@ -20,6 +29,9 @@ ROOT = "Backup4DService"
 # ASCII digits only: \d takes those of every script
 _DURATION = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _COUNT = re.compile(r"[1-9][0-9]?")
+_DAYS = re.compile(r"[0-9]{1,4}")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+_MEBIBYTES = re.compile(r"[1-9][0-9]{0,11}")
 
 
 class _BadNodeError(Exception):
@@ -98,31 +110,39 @@ def parse_service_file(data: bytes, file: Path) -> ServiceFile:
 def _read_service(root: _Block, file: Path) -> ServiceFile:
     if root.node.name != ROOT:
         raise root.bad(f"the root element of a service file is {ROOT}")
-    root.only("TimeZone", "Databases", "PathMap", "Hooks", "Limits")
+    root.only("TimeZone", "Databases", "PathMap", "Hooks", "Limits", "Drill", "Scrub")
     zone = root.one("TimeZone")
-    hooks = _read_hooks(root.one("Hooks"))
-    return ServiceFile(
+    general = ServiceFile(
         file=file,
         zone=zone.value(_parse_zone) if zone else None,
-        databases=_read_databases(root.one("Databases"), hooks),
         path_map=_read_map(root.one("PathMap")),
-        hooks=hooks,
+        hooks=_read_hooks(root.one("Hooks")),
         limits=_read_limits(root.one("Limits")),
+        drill=_read_drill(root.one("Drill"), None),
+        scrub=_read_scrub(root.one("Scrub"), None),
     )
+    service = replace(general, databases=_read_databases(root.one("Databases"), general))
+    _check_scratches(root, service)
+    return service
 
 
-def _read_databases(block: _Block | None, general: Hooks) -> tuple[ServedDatabase, ...]:
+def _read_databases(block: _Block | None, general: ServiceFile) -> tuple[ServedDatabase, ...]:
     if block is None:
         return ()
     block.only("Database")
     databases: list[ServedDatabase] = []
     for entry in block.all("Database"):
-        entry.only("Package", "DataFile", "Hooks")
+        entry.only("Package", "DataFile", "Hooks", "Drill", "Scrub")
         package = entry.needed("Package").value(_parse_host_path)
         data = entry.one("DataFile")
         data_file = data.value(_parse_host_path) if data else None
-        hooks = _read_hooks(entry.one("Hooks")).over(general)
-        database = ServedDatabase(package, data_file, hooks)
+        database = ServedDatabase(
+            package,
+            data_file,
+            _read_hooks(entry.one("Hooks")).over(general.hooks),
+            _read_drill(entry.one("Drill"), general.drill),
+            _read_scrub(entry.one("Scrub"), general.scrub),
+        )
         if any(_same_database(database, other) for other in databases):
             raise entry.bad(f"database {package} is there twice. Keep one")
         databases.append(database)
@@ -170,6 +190,59 @@ def _read_limits(block: _Block | None) -> Limits:
         hung.value(_parse_duration) if hung else usual.hung_after,
         overlong.value(_parse_duration) if overlong else usual.overlong_after,
     )
+
+
+def _read_drill(block: _Block | None, usual: Drill | None) -> Drill | None:
+    if block is None:
+        return usual
+    block.only("EveryDays", "Window", "Scratch", "RoomLimitMiB", "Check")
+    every = block.needed("EveryDays").value(_parse_days)
+    limit, scratch = block.one("RoomLimitMiB"), block.one("Scratch")
+    if not every and scratch is None:
+        return None
+    drill = Drill(
+        every,
+        block.needed("Scratch").value(_parse_host_path),
+        _read_window(block.one("Window")),
+        limit.value(_parse_mebibytes) if limit else None,
+        _read_hook(block.one("Check")),
+    )
+    return drill if every else None
+
+
+def _read_scrub(block: _Block | None, usual: Scrub | None) -> Scrub | None:
+    if block is None:
+        return usual
+    block.only("AfterDays", "Window")
+    after = block.needed("AfterDays").value(_parse_days)
+    window = _read_window(block.one("Window"))
+    return Scrub(after, window) if after else None
+
+
+def _read_window(block: _Block | None) -> Window | None:
+    if block is None:
+        return None
+    block.only("From", "To")
+    window = Window(
+        block.needed("From").value(_parse_clock), block.needed("To").value(_parse_clock)
+    )
+    if window.begins == window.ends:
+        raise block.bad("From and To are the same; leave <Window> out for the whole day")
+    return window
+
+
+def _check_scratches(root: _Block, service: ServiceFile) -> None:
+    """What a drill writes must never lie in an application; the backup folders are looked at when it begins."""
+    entries = root.one("Databases")
+    places = [root, *(entries.all("Database") if entries else [])]
+    for drill in (drill for place in places for drill in place.all("Drill")):
+        for scratch in drill.all("Scratch"):
+            folder = scratch.value(_parse_host_path)
+            for database in service.databases:
+                if folder.is_relative_to(database.package):
+                    raise scratch.bad(
+                        f"this lies in the application {database.package}; name a folder outside it"
+                    )
 
 
 def _read_map(block: _Block | None) -> PathMap:
@@ -228,6 +301,25 @@ def _parse_runs(text: str) -> int:
     if _COUNT.fullmatch(text) is None:
         raise ValueError("a number from 1 to 99 is needed")
     return int(text)
+
+
+def _parse_days(text: str) -> timedelta:
+    if _DAYS.fullmatch(text) is None:
+        raise ValueError("a number of days from 0 to 9999 is needed; 0 is never")
+    return timedelta(days=int(text))
+
+
+def _parse_clock(text: str) -> time:
+    found = _CLOCK.fullmatch(text)
+    if found is None:
+        raise ValueError("a time of day is needed, from 00:00 to 23:59")
+    return time(int(found[1]), int(found[2]))
+
+
+def _parse_mebibytes(text: str) -> int:
+    if _MEBIBYTES.fullmatch(text) is None:
+        raise ValueError("a number of mebibytes is needed, as 50000; leave it out for no limit")
+    return int(text) << 20
 
 
 def _parse_prefix(text: str) -> str:

@@ -1,7 +1,7 @@
-"""The values of the service file: databases to serve, programs to run around a backup, limits of runs."""
+"""The values of the service file: databases to serve, programs to run, limits of runs, drills and scrubs."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 
 from settings.paths import PathMap
@@ -50,19 +50,52 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A part of each day by the clock on the wall; it ends on the next day when `ends` is the earlier."""
+
+    begins: time
+    ends: time
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A restore `every` so often into the folder `scratch`, to prove that it works.
+
+    None: `window` any time, `room_limit` in bytes no other limit than the disk, `check` no program.
+    """
+
+    every: timedelta
+    scratch: Path
+    window: Window | None = None
+    room_limit: int | None = None
+    check: Hook | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scrub:
+    """Each kept set is read again when its last verification is `after` ago; `window` None: at any time."""
+
+    after: timedelta
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServedDatabase:
-    """One database to serve; `data_file` is None when it is found by itself."""
+    """One database to serve; `data_file` is None when it is found by itself, drill and scrub when not wanted."""
 
     package: Path
     data_file: Path | None
     hooks: Hooks = field(default_factory=Hooks)
+    drill: Drill | None = None
+    scrub: Scrub | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFile:
     """What the service file says; `file` is None when there is none, `zone` None for the host's zone.
 
-    `hooks` are those of the whole host; each database has them already, where it names none of its own.
+    `hooks`, `drill` and `scrub` are those of the whole host; each database has them already, where it names
+    none of its own.
     """
 
     file: Path | None = None
@@ -71,3 +104,5 @@ class ServiceFile:
     path_map: PathMap = field(default_factory=PathMap)
     hooks: Hooks = field(default_factory=Hooks)
     limits: Limits = field(default_factory=Limits)
+    drill: Drill | None = None
+    scrub: Scrub | None = None

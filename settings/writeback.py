@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import fcntl
 import os
 import re
 import stat
@@ -25,6 +26,7 @@ from settings.values import (
     parse_word,
 )
 
+_PART = ".backup4d-part"
 _SHORT_TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 
 
@@ -210,21 +212,50 @@ def _refused(file: Path, key: Key, line: int | None, read: str, why: str) -> Set
 
 def replace_file(file: Path, expected: bytes, changed: bytes) -> None:
     """Replace the file in one step, unless somebody else changed it meanwhile."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    _remove_dead(file)
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=_PART, dir=file.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            _lock(stream.fileno())
             _copy_rights(file, stream.fileno())
             stream.write(changed)
             stream.flush()
             os.fsync(stream.fileno())
-        # as late as possible: 4D may write the same file
-        _refuse_changed(file, expected)
-        temporary.replace(file)
+            # as late as possible: 4D may write the same file
+            _refuse_changed(file, expected)
+            temporary.replace(file)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stays is removed by the next change
+            temporary.unlink()
         raise
     _fsync_folder(file.parent)
+
+
+def _lock(descriptor: int) -> bool:
+    """Hold the part as long as it is open: whoever can take it, too, knows that its writer is dead."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_dead(file: Path) -> None:
+    """Remove the parts of writers that were killed."""
+    with contextlib.suppress(OSError):
+        for part in list(file.parent.iterdir()):
+            if part.name.startswith(f".{file.name}.") and part.name.endswith(_PART):
+                _remove_if_dead(part)
+
+
+def _remove_if_dead(part: Path) -> None:
+    descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if _lock(descriptor):
+            part.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_changed(file: Path, expected: bytes) -> None:

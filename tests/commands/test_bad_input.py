@@ -10,6 +10,7 @@ from tests.engine.stories import App
 
 ON_DATABASES = (
     ("backup",),
+    ("drill",),
     ("list",),
     ("show",),
     ("verify",),

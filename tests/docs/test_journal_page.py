@@ -24,7 +24,7 @@ PAGE = "journal-and-history.md"
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An application with a complete set, a partial one, a failure, a restore, a good and a bad verification."""
+    """An application with a complete set, a partial one, a failure, a restore, drills, good and bad verifications."""
     folder = tmp_path_factory.mktemp("journal")
     package = make_application(folder)
     settings = package / "Settings" / "backup.4DSettings"
@@ -37,6 +37,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backup4d("backup", package, folder=folder)
     (folder / "data.4DD").rename(package / "Data" / "data.4DD")
     backup4d("restore", package, "--to", folder / "restored", folder=folder)
+    (folder / "scratch").mkdir()
+    for check in ("/bin/true", "/bin/false"):
+        backup4d("drill", package, "--scratch", folder / "scratch", "--check", check, folder=folder)
     (folder / "backups" / "data[0002]" / "data[0001].journal.zst").unlink()
     backup4d("verify", package, folder=folder)
     return folder
@@ -121,6 +124,7 @@ def test_every_key_of_the_history_is_on_the_page(told: Path) -> None:
     keys = {key for row in rows for key in row}
 
     assert {"backupNumber", "event", "set", "error"} <= keys
+    assert "drill" in {row.get("event") for row in rows}
     assert {key for key in keys if f"`{key}`" not in page(PAGE)} == set()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from settings.keys import KEYS, WEEKDAYS
 from settings.service_file import parse_service_file
-from settings.service_model import Hook, Hooks, Limits, ServedDatabase
+from settings.service_model import Hook, Hooks, Limits, Scrub, ServedDatabase
 from tests.docs.pages import HOUSE, blocks, page
 
 PAGE = "settings.md"
@@ -33,6 +33,36 @@ def test_the_example_of_a_service_file_is_read_whole() -> None:
     assert len(read.path_map.entries) == 3
     assert read.hooks.shutdown is not None
     assert read.limits == Limits(runs_per_device=2, hung_after=timedelta(hours=1))
+
+
+def test_the_example_of_drills_and_scrubs_is_read_whole() -> None:
+    read = parse_service_file(blocks(PAGE, "xml")[1].encode(), Path("service.xml"))
+
+    invoices, archive = read.databases
+    assert read.drill is not None
+    assert read.drill.check is not None
+    assert read.drill.room_limit == 50000 << 20
+    assert (invoices.drill, invoices.scrub) == (read.drill, Scrub(timedelta(days=7)))
+    assert (archive.drill, archive.scrub) == (None, read.scrub)
+
+
+def test_the_example_on_the_page_of_the_service_is_read() -> None:
+    read = parse_service_file(blocks("service.md", "xml")[0].encode(), Path("service.xml"))
+
+    assert read.drill is not None
+    assert read.scrub == Scrub(timedelta(days=30))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(f"Drill/{key}" for key in ("EveryDays", "Scratch", "RoomLimitMiB", "Window/From")),
+        *(f"Drill/Check/{key}" for key in ("Program", "Argument", "TimeLimit")),
+        *("Drill/Window/To", "Scrub/AfterDays", "Scrub/Window/From", "Scrub/Window/To"),
+    ],
+)
+def test_every_key_of_drills_and_scrubs_is_on_the_page(key: str) -> None:
+    assert f"`{key}`" in page(PAGE)
 
 
 @pytest.mark.parametrize("key", ["Startup", "Guard", "Shutdown"])

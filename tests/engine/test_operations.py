@@ -8,8 +8,9 @@ import pytest
 
 from engine.errors import DamagedError, RestoreError
 from engine.history import events_of
-from engine.operations import restore_recorded, verify_recorded
+from engine.operations import verify_recorded
 from engine.progress import Progress, silent
+from engine.restoring import Told, restore_recorded
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from tests.engine.stories import PARIS, App, make_app, patterned
@@ -69,7 +70,7 @@ def test_a_restore_is_told(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     folder = app.backup_set()
 
-    restore_recorded(folder, tmp_path / "back", app.layout, PARIS, around(app))
+    restore_recorded(folder, tmp_path / "back", Told(app.layout, PARIS, around(app)))
 
     assert f"*** Restore\nSet : {folder}\nTarget : {tmp_path}/back\nResult : OK" in app.journal()
     assert app.history()["backup4d"][0]["event"] == "restore"
@@ -81,7 +82,7 @@ def test_a_failed_restore_is_told_and_raised(tmp_path: Path) -> None:
     spoil(folder)
 
     with pytest.raises(DamagedError):
-        restore_recorded(folder, tmp_path / "back", app.layout, PARIS, around(app))
+        restore_recorded(folder, tmp_path / "back", Told(app.layout, PARIS, around(app)))
 
     assert "Result : nothing was restored" in app.journal()
     assert "Error reported : 1411 " in app.journal()
@@ -93,7 +94,7 @@ def test_a_set_without_its_database_is_verified_and_restored_all_the_same(tmp_pa
     before = app.journal()
 
     assert verify_recorded([folder], None, PARIS, around(app))[0].good
-    restore_recorded(folder, tmp_path / "back", None, PARIS, around(app))
+    restore_recorded(folder, tmp_path / "back", Told(None, PARIS, around(app)))
 
     assert app.journal() == before
 
@@ -105,7 +106,7 @@ def test_a_journal_that_cannot_be_written_does_not_undo_a_restore(tmp_path: Path
     journal.unlink()
     journal.symlink_to("nowhere")
 
-    restore_recorded(folder, tmp_path / "back", app.layout, PARIS, around(app))
+    restore_recorded(folder, tmp_path / "back", Told(app.layout, PARIS, around(app)))
 
     assert (tmp_path / "back" / "Data" / "data.4DD").exists()
 
@@ -115,7 +116,7 @@ def test_a_refused_restore_is_no_restore(tmp_path: Path) -> None:
     folder = app.backup_set()
 
     with pytest.raises(RestoreError):
-        restore_recorded(folder, app.package, app.layout, PARIS, around(app))
+        restore_recorded(folder, app.package, Told(app.layout, PARIS, around(app)))
 
     entry = app.journal().partition("*** Restore\n")[2]
     assert "exists already; nothing was written" in entry

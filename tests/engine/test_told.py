@@ -8,9 +8,9 @@ import pytest
 from engine.backup import run_backup
 from engine.errors import DestinationError, EngineError, SourceError
 from engine.lock import DATABASE_LOCK, holding
-from engine.operations import restore_recorded
 from engine.progress import silent
 from engine.request import Request
+from engine.restoring import Told, restore_recorded
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from settings.paths import PathMap
@@ -57,7 +57,7 @@ def test_a_refused_restore_of_a_damaged_set_says_where_to_look_next(tmp_path: Pa
     damage_in(archive, archive.stat().st_size // 2)
 
     with pytest.raises(EngineError) as caught:
-        restore_recorded(folder, tmp_path / "target", app.layout, PARIS, around(app))
+        restore_recorded(folder, tmp_path / "target", Told(app.layout, PARIS, around(app)))
 
     assert "backup4d verify" in caught.value.hint
     assert not (tmp_path / "target").exists()

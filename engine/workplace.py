@@ -1,0 +1,67 @@
+"""A hidden folder to build a restore in (engine/workbench.py), with room for it; gone at the end, whatever happens."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine import workbench
+from engine.errors import EngineError, NoRoomError, RestoreError
+from engine.files import remove_tree, room
+
+BUILDING = ".backup4d-restoring-"
+
+
+@contextmanager
+def workplace(folder: Path, needed: int) -> Iterator[Path]:
+    """A new hidden folder in `folder`, which must have `needed` bytes free; what is left in it at the end goes.
+
+    Raises NoRoomError, RestoreError.
+    """
+    remove_dead(folder)
+    try:
+        free = room(folder)
+        if free < needed:
+            raise NoRoomError(
+                f"{folder} has {free >> 20} MiB free, the restored files need {needed >> 20} MiB"
+            )
+        building, descriptor = workbench.make_held(folder, BUILDING)
+        building.chmod(0o777 & ~_umask())
+    except OSError as error:
+        raise RestoreError(
+            f"{folder} cannot be written: {error.strerror}",
+            hint="name a folder in which this user may make files",
+        ) from error
+    try:
+        yield building
+    except BaseException as error:
+        _discard(building, descriptor, error)
+        raise
+    _discard(building, descriptor, None)
+
+
+def remove_dead(folder: Path) -> None:
+    """What restores that were killed left here."""
+    workbench.remove_dead(folder, BUILDING)
+
+
+def _umask() -> int:
+    """The process's mask; there is no way to read it but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _discard(building: Path, descriptor: int, failure: BaseException | None) -> None:
+    """After a success what remains is told by nobody: it has a hidden name, and the next restore removes it."""
+    try:
+        remove_tree(building)
+    except FileNotFoundError:
+        pass  # it was renamed: the restore succeeded
+    except OSError as error:
+        if isinstance(failure, EngineError):
+            failure.hint = f"{failure.hint}; remove {building} ({error.strerror})".removeprefix(
+                "; "
+            )
+    finally:
+        os.close(descriptor)
