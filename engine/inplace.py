@@ -23,6 +23,7 @@ from engine.setsource import SetSource
 from engine.sites import Sites
 from engine.stop import StopRequest
 from engine.swap import carry_out, discard_record, write_swap
+from engine.wayback import write_way_back
 
 RECORD = ".backup4d-exchange.json"
 DOING = "a restore in place"
@@ -123,5 +124,7 @@ def _exchange(
         discard_record(record)
         raise
     carry_out(record, swap)
+    with suppress(OSError):  # all is done; the way back can be found by hand, too
+        write_way_back(folder, swap)
     with suppress(OSError):  # nothing was replaced, then nothing is in it
         folder.rmdir()

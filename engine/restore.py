@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.arrival import Strict
-from engine.errors import RestoreError
+from engine.errors import DamagedError, MissingSetError, RestoreError
 from engine.files import fsync_folder, room
-from engine.framereader import open_archive
+from engine.framereader import open_archive, open_what_is_there
 from engine.progress import Report
 from engine.rebuild import Rebuild
 from engine.restorelogs import LogPlacing, LogWish, place_logs, plan_log_placing
@@ -72,17 +72,31 @@ def plan_restore(
     wanted = choose_members(source.manifest.folder, selection)
     room_in = target if target.is_dir() and not _is_taken(target) else target.parent
     goes_aside = aside if _is_taken(target) else None
+    obstacle = _obstacle(target, room_in, wanted.content_bytes, is_free=goes_aside is not None)
+    if obstacle is None and selection.is_everything:
+        obstacle = archive_obstacle(source)
     return RestorePlan(
         target,
         source.manifest.facts.number,
         wanted.files,
         wanted.content_bytes,
         room(room_in) if room_in.is_dir() else 0,
-        _obstacle(target, room_in, wanted.content_bytes, is_free=goes_aside is not None),
+        obstacle,
         goes_aside,
         source.notes,
         plan_logs_of(source, None if selection.is_everything else wanted, wish),
     )
+
+
+def archive_obstacle(source: SetSource) -> str | None:
+    """What can be told of damage without reading: an archive file that is missing, or has another length."""
+    for facts in source.manifest.archives:
+        try:
+            with open_archive(source.archives, facts):
+                pass
+        except (DamagedError, MissingSetError) as error:
+            return str(error)
+    return None
 
 
 def restore_set(
@@ -186,7 +200,9 @@ def restore_archives(
             # an archive of which nothing is wanted may even be missing
             files.restore_plain(member for member in members if member.path in wanted.paths)
             continue
-        with open_archive(source.archives, facts) as archive:
+        # of a part, no more is asked of the archive than the frames that hold it
+        opening = open_archive if wanted is None else open_what_is_there
+        with opening(source.archives, facts) as archive:
             paths = None if wanted is None else wanted.paths
             files.restore_archive(archive, members, workers=workers, wanted=paths)
     if logs is not None:

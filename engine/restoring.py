@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from engine.errors import DamagedError, EngineError, RestoreError
 from engine.host import keep_freed_memory
 from engine.inplace import DOING, restore_in_place
 from engine.inplaceplan import ASIDE, InPlacePlan, plan_in_place
-from engine.lock import DATABASE_LOCK, Lock, holding
+from engine.lock import DATABASE_LOCK, Lock, current_holder, holding
 from engine.manifest import CHECKSUMS
 from engine.openfiles import processes_using
 from engine.operations import record_operation
 from engine.records import Recorder
 from engine.report import Times
-from engine.restore import Restored, restore_source
+from engine.restore import Restored, archive_obstacle, restore_source
 from engine.restorelogs import LogWish
 from engine.salvage import Salvaged, salvage_set
 from engine.selection import EVERYTHING, Selection
@@ -102,6 +102,7 @@ def restore_in_place_recorded(
                 stop=around.stop,
                 report=around.report,
             )
+            restored = replace(restored, notes=(*restored.notes, *_unseen()))
             say(_said_of(restored))
         with suppress(OSError):  # then the next operation tells of it once more
             lock.note(None)
@@ -157,6 +158,27 @@ def refuse_open_files(layout: DatabaseLayout) -> None:
             f"{layout.data_file} is in use by {', '.join(users)}; nothing was touched",
             hint="stop 4D first, then start the restore again",
         )
+
+
+def _unseen() -> tuple[str, ...]:
+    """What the look for open files could not see."""
+    if os.geteuid() == 0:
+        return ()
+    return ("processes of other users could not be looked at: 4D must not have been running",)
+
+
+def in_place_obstacle(layout: DatabaseLayout, source: SetSource) -> str | None:
+    """Why a restore in place would be refused now, None when nothing is known against it."""
+    try:
+        refuse_open_files(layout)
+        _refuse_unproved_manifest(source)
+        if current_holder(layout.package / "Logs" / DATABASE_LOCK) is not None:
+            return "another operation on the database is running"
+    except EngineError as error:
+        return str(error)
+    except OSError:
+        pass  # there is no lock yet
+    return archive_obstacle(source)
 
 
 def salvage_recorded(
@@ -216,7 +238,10 @@ def _told_as(failure: BaseException) -> EngineError:
             "another set may be whole: backup4d verify tells; --salvage brings back what can be "
             "read of this one"
         )
-    return failure if isinstance(failure, EngineError) else RestoreError(f"it failed: {failure!r}")
+    if not isinstance(failure, EngineError):
+        return RestoreError(f"it failed: {failure!r}")
+    failure.hint = failure.hint or "nothing was restored; all files are as they were before"
+    return failure
 
 
 def _said_of(restored: Restored) -> tuple[str, ...]:

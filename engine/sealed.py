@@ -93,7 +93,7 @@ def _check_identity(file: Path, identity: Path | None) -> Path:
     if identity is None:
         raise EngineError(
             f"{file.name} is encrypted with age, and no identity was named",
-            hint="name the file with the secret key (AGE-SECRET-KEY-1...) that age-keygen wrote",
+            hint="name the file with the secret key: --identity key.txt (AGE-SECRET-KEY-1...) that age-keygen wrote",
             code=Code.DONE,
         )
     try:
@@ -101,7 +101,7 @@ def _check_identity(file: Path, identity: Path | None) -> Path:
     except OSError as error:
         raise EngineError(
             f"the identity {identity} cannot be read: {error.strerror}; {file.name} was not decrypted",
-            hint="name the file with the secret key, readable by this user",
+            hint="name the file with the secret key: --identity key.txt, readable by this user",
             code=Code.DONE,
         ) from error
     return identity.absolute()
@@ -120,7 +120,7 @@ def _failure(file: Path, key: Path, ended: Ended) -> EngineError:
     if reason.startswith("reading "):
         return EngineError(
             f"the identity {key} cannot be used: {reason}",
-            hint="name the file with the secret key (AGE-SECRET-KEY-1...) that age-keygen wrote",
+            hint="name the file with the secret key: --identity key.txt (AGE-SECRET-KEY-1...) that age-keygen wrote",
             code=Code.DONE,
         )
     if any(word in reason for word in _OF_DAMAGE):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from engine.errors import DamagedError
 from engine.headercheck import compare_headers
-from engine.manifest import CHECKSUMS, Manifest, read_manifest
+from engine.manifest import CHECKSUMS, Manifest, SetFacts, read_manifest
 from engine.verify import check_manifest
 
+_MOST_NAMED = 5
 _SALVAGE = "backup4d restore --salvage brings back what the archive itself says"
 
 
@@ -40,10 +41,20 @@ def open_set(folder: Path) -> SetSource:
             f"{CHECKSUMS} is missing: manifest.json was compared with the archive instead; the log's name, owner "
             "and time could not be compared with anything"
         )
-        return SetSource(manifest, folder, (note,))
+        return SetSource(manifest, folder, (note, *_lacking(manifest.facts)))
     try:
         check_manifest(folder)
     except DamagedError as error:
         error.hint = _SALVAGE
         raise
-    return SetSource(manifest, folder)
+    return SetSource(manifest, folder, _lacking(manifest.facts))
+
+
+def _lacking(facts: SetFacts) -> tuple[str, ...]:
+    """What a partial set does not hold, though it was asked for."""
+    if facts.complete:
+        return ()
+    lacking = [*facts.missing, *(path for path, _ in facts.skipped)]
+    named = ", ".join(lacking[:_MOST_NAMED])
+    more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
+    return (f"set {facts.number} is partial: {named}{more} could not be saved and is not in it",)

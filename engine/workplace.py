@@ -30,7 +30,7 @@ def workplace(folder: Path, needed: int) -> Iterator[Path]:
     except OSError as error:
         raise RestoreError(
             f"{folder} cannot be written: {error.strerror}",
-            hint="name a folder in which this user may make files",
+            hint="name another folder with --to, one in which this user may make files",
         ) from error
     try:
         yield building

@@ -18,6 +18,7 @@ from engine.restore import default_target, plan_restore
 from engine.restorelogs import LogWish
 from engine.restoring import (
     Told,
+    in_place_obstacle,
     in_place_plan,
     restore_in_place_recorded,
     restore_recorded,
@@ -221,8 +222,14 @@ class _Work:
             restored = restore_recorded(
                 source, place, self._told, selection=selection, aside=aside, wish=logs
             )
-        folder = self._choice.folder
-        return say_restored(restored, folder, selection, as_json=self._wish.as_json)
+        of_database = self._choice.layout is not None
+        return say_restored(
+            restored,
+            self._choice.folder,
+            selection,
+            is_of_database=of_database,
+            as_json=self._wish.as_json,
+        )
 
     def _in_place(self) -> int:
         layout = self._choice.layout
@@ -238,15 +245,20 @@ class _Work:
                 opened = source if isinstance(source, SetSource) else open_set(source)
                 zone = self._context.zone
                 plan = in_place_plan(opened, layout, selection, logs, protected, zone, now)
-                return say_in_place_plan(plan, opened, as_json=self._wish.as_json)
+                obstacle = in_place_obstacle(layout, opened)
+                return say_in_place_plan(plan, opened, obstacle, as_json=self._wish.as_json)
             restored = restore_in_place_recorded(
                 source, layout, selection, logs, protected, self._told
             )
         folder, as_json = self._choice.folder, self._wish.as_json
-        return say_restored(restored, folder, selection, in_place=True, as_json=as_json)
+        return say_restored(
+            restored, folder, selection, in_place=True, is_of_database=True, as_json=as_json
+        )
 
     def _unsealed(self) -> int:
         """Decrypt the archive beside the target for as long as the restore takes."""
+        if self._wish.dry_run:
+            raise click.UsageError("--dry-run cannot look into an encrypted archive; leave it out")
         sealed = self._choice.folder / str(self._choice.only)
         place = self._place()
         around = self._told.around
@@ -287,12 +299,23 @@ class _Work:
             raise click.UsageError("--to names the current folder; name a new one")
         if any((parent / MANIFEST).exists() for parent in (place, *place.parents)):
             raise click.UsageError(f"{place} lies in a set; rotation would remove it with the set")
+        self._refuse_to_move_all(place)
         layout = self._choice.layout
         if layout is not None and place.is_relative_to(layout.package):
             raise click.UsageError(
                 f"{place} lies in the live application; name a folder outside it, or use --in-place"
             )
         return place
+
+    def _refuse_to_move_all(self, place: Path) -> None:
+        """A folder that holds the application or the sets is never renamed."""
+        layout = self._choice.layout
+        kept = [self._choice.folder, Path.cwd(), *([] if layout is None else [layout.package])]
+        if self._wish.set_aside and any(one.is_relative_to(place) for one in kept):
+            raise click.UsageError(
+                f"{place} holds the application, the sets or the folder you are in; it is not set aside. "
+                "Name a folder of its own"
+            )
 
     def _default_place(self) -> Path:
         name = self._choice.only

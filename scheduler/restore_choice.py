@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import click
+
 from engine.archivefiles import find_archives, is_archive_name
-from engine.errors import EngineError
+from engine.errors import EngineError, MissingSetError
 from engine.lock import DATABASE_LOCK, read_memory
 from engine.manifest import MANIFEST, SetFacts, read_set_facts
+from engine.parity import has_parity
 from engine.sealed import SUFFIX
-from engine.sets import Inventory, StoredSet, set_name, take_inventory
+from engine.sets import Inventory, StoredSet, take_inventory
 from scheduler.context import Context, choose_set, choose_set_until
 from scheduler.screen import warn
-from settings.errors import SettingsError
+from settings.errors import SettingsError, SettingsNotFoundError
 from settings.layout import DatabaseLayout
+
+_ARCHIVE_ENDINGS = (".zst", ".tar", ".journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +61,30 @@ def choose(
 ) -> Choice:
     """Find it. `anyway`: a set that cannot be read is meant as well. Raises SettingsError, EngineError."""
     named = target.absolute()
-    if named.is_file() and is_archive_name(named.name.removesuffix(SUFFIX)):
-        return _archive(named, anyway=anyway)
-    if _is_set_folder(named):
+    is_archive = named.is_file() and is_archive_name(named.name.removesuffix(SUFFIX))
+    if is_archive or _is_set_folder(named):
+        if number is not None or until is not None or data_file is not None:
+            raise click.UsageError(
+                f"{target} is one set already; --set, --as-of and --data-file choose one of a DATABASE"
+            )
+        if is_archive:
+            return _archive(named, anyway=anyway)
         return Choice(named, None, None, _beside(named), is_newest=False)
-    return _of_database(
-        context, target, number=number, until=until, data_file=data_file, anyway=anyway
-    )
+    if named.is_file() and named.name.removesuffix(SUFFIX).endswith(_ARCHIVE_ENDINGS):
+        raise click.UsageError(
+            f"{named.name} is not named as an archive of a set is: data[0007].tar.zst, "
+            "data[0007-0001].tar.zst, data[0006].journal.zst; give it such a name (any number will do)"
+        )
+    try:
+        return _of_database(
+            context, target, number=number, until=until, data_file=data_file, anyway=anyway
+        )
+    except SettingsNotFoundError:
+        warn(
+            "when the application itself is gone, name the folder of a set, and where it is to be: "
+            f"backup4d restore '/backups/data[0007]' --to '{named}'"
+        )
+        raise
 
 
 def _archive(file: Path, *, anyway: bool) -> Choice:
@@ -112,17 +134,58 @@ def _of_database(
             inventory = take_inventory(destination, layout.data_file.stem, layout.data_file)
             notes = (*notes, f"{known} is not there; the sets tell that it was the data file")
     is_newest = number is None and until is None
-    unreadable = {name for name, _ in inventory.unreadable}
-    wanted = None if number is None else set_name(layout.data_file.stem, number)
-    if anyway and wanted in unreadable:
-        folder = destination / wanted
-    elif anyway and is_newest and not inventory.sets and unreadable:
-        folder = destination / max(unreadable)
-    elif until is not None:
+    if until is not None:
         folder = choose_set_until(inventory, until, context.zone).folder
     else:
-        folder = choose_set(inventory, number).folder
+        folder = _newest_or(number, inventory, destination, layout, anyway=anyway)
     return Choice(folder, None, layout, inventory.sets, is_newest, notes)
+
+
+def _newest_or(
+    number: int | None,
+    inventory: Inventory,
+    destination: Path,
+    layout: DatabaseLayout,
+    *,
+    anyway: bool,
+) -> Path:
+    """The folder of the newest set, or of the one with the number, also one whose manifest cannot be read.
+
+    An older set is never taken in silence in place of a newer one. Raises MissingSetError.
+    """
+    unreadable = {_number_of(name): name for name, _ in inventory.unreadable}
+    if number is not None and number in unreadable:
+        return destination / unreadable[number]
+    newest = inventory.sets[-1].number if inventory.sets else -1
+    doubtful = max(unreadable, default=-1)
+    if number is not None or doubtful <= newest:
+        if not inventory.sets and not unreadable:
+            _refuse_others(destination, layout)
+        return choose_set(inventory, number).folder
+    folder = destination / unreadable[doubtful]
+    if anyway or has_parity(folder):
+        return folder
+    older = f", or take an older one: --set {newest}" if inventory.sets else ""
+    raise MissingSetError(
+        f"the newest set, {folder.name}, cannot be read: {dict(inventory.unreadable)[folder.name]}",
+        hint=f"try its archive alone: backup4d restore '{folder}'{older}; --salvage brings back what can be read",
+    )
+
+
+def _number_of(name: str) -> int:
+    digits = name.rpartition("[")[2].removesuffix("]")
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _refuse_others(destination: Path, layout: DatabaseLayout) -> None:
+    """Sets of another path or data file may be what is meant. Raises MissingSetError."""
+    others = {facts.data_file for facts in _all_facts(destination)}
+    if others:
+        raise MissingSetError(
+            f"{destination} holds no set of {layout.data_file}, but sets of {', '.join(sorted(others))}",
+            hint="when the application was moved or renamed, name the folder of a set: "
+            f"backup4d restore '{destination}/data[0007]' --to PATH",
+        )
 
 
 def _inventory(context: Context, layout: DatabaseLayout) -> tuple[Inventory, Path, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from engine.restorelogs import LogPlacing
 from engine.salvage import Salvaged
 from engine.selection import Selection
 from engine.setsource import SetSource
+from engine.wayback import WAY_BACK
 from scheduler.screen import count_words, say, say_json, size_words, warn
 
 _MOST_SHOWN = 10
@@ -21,6 +22,7 @@ def say_restored(
     selection: Selection,
     *,
     in_place: bool = False,
+    is_of_database: bool,
     as_json: bool,
 ) -> int:
     """What came back, and what to do with it."""
@@ -53,12 +55,12 @@ def say_restored(
     _say_logs(restored.logs)
     if restored.aside is not None:
         say(f"what was there before is in {restored.aside}")
-    if in_place:
-        say("start 4D; when all is well, the folder with what was there before can be removed")
-    elif is_whole:
-        say(
-            "to use it, stop 4D, move the damaged application aside and put this folder in its place"
-        )
+    if in_place and restored.aside is not None:
+        say(f"to go back: sh '{restored.aside}/{WAY_BACK}'; when all is well, remove that folder")
+    elif is_whole and not in_place:
+        say("to use it: stop 4D, and put this folder in the place of the application")
+        if not is_of_database:
+            say("give it to the user that runs 4D first: chown -R USER:GROUP")
     return Exit.DONE
 
 
@@ -96,7 +98,9 @@ def say_plan(plan: RestorePlan, folder: Path, *, as_json: bool) -> int:
     return Exit.DONE if plan.obstacle is None else Exit.FAILED
 
 
-def say_in_place_plan(plan: InPlacePlan, source: SetSource, *, as_json: bool) -> int:
+def say_in_place_plan(
+    plan: InPlacePlan, source: SetSource, obstacle: str | None, *, as_json: bool
+) -> int:
     """What a restore in place would do."""
     number = source.manifest.facts.number
     if as_json:
@@ -108,11 +112,12 @@ def say_in_place_plan(plan: InPlacePlan, source: SetSource, *, as_json: bool) ->
                 "replaces": [str(top.live) for top in plan.tops],
                 "set_aside": str(plan.aside),
                 "content_bytes": plan.content_bytes,
+                "obstacle": obstacle,
                 "notes": list(source.notes),
                 "log": _log_row(plan.logs),
             }
         )
-        return Exit.DONE
+        return Exit.DONE if obstacle is None else Exit.FAILED
     say(f"from    set {number}, {source.archives}")
     for top in plan.tops[:_MOST_SHOWN]:
         say(f"in      {top.live}")
@@ -120,9 +125,13 @@ def say_in_place_plan(plan: InPlacePlan, source: SetSource, *, as_json: bool) ->
         say(f"in      and {len(plan.tops) - _MOST_SHOWN} more places")
     say(f"aside   what is there now, to {plan.aside}")
     say(f"writes  {size_words(plan.content_bytes)}")
+    for note in source.notes:
+        say(f"note    {note}")
     _say_logs(plan.logs)
+    if obstacle is not None:
+        warn(f"it would be refused: {obstacle}")
     say("nothing was written")
-    return Exit.DONE
+    return Exit.DONE if obstacle is None else Exit.FAILED
 
 
 def say_salvaged(salvaged: Salvaged, *, as_json: bool) -> int:
@@ -146,8 +155,8 @@ def say_salvaged(salvaged: Salvaged, *, as_json: bool) -> int:
         return code
     lost = f"{size_words(salvaged.lost_bytes)} of their content are lost"
     say(
-        f"salvaged to {salvaged.target}: {salvaged.whole} files and links are whole, "
-        f"{salvaged.damaged} are not{'; ' + lost if salvaged.damaged else ''}"
+        f"salvaged to {salvaged.target}: {salvaged.whole} whole, "
+        f"{salvaged.damaged} not whole{'; ' + lost if salvaged.damaged else ''}"
     )
     if salvaged.unproved:
         say(

@@ -86,7 +86,7 @@ def test_a_set_without_its_manifest_is_named_and_can_be_restored_by_its_folder(
     printed = terminal.types("restore", folder, "--to", back)
 
     assert refused.code == 5
-    assert "none of the sets in the backup folder can be used" in refused.err
+    assert "the newest set, data[0001], cannot be read" in refused.err
     assert printed.code == 0
     check_whole(app, back)
 

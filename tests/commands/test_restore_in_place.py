@@ -38,7 +38,7 @@ def test_in_place_says_what_came_back_and_where_the_rest_is(terminal: Terminal, 
     assert printed.code == 0
     assert f"set 1 restored in place in {app.package}" in printed.out
     assert f"what was there before is in {aside}" in printed.out
-    assert "start 4D" in printed.out
+    assert "to go back: sh " in printed.out
     now = tree(app.package)
     assert below(now, b"Project") == below(before, b"Project")
     assert now[b"Data/data.4DD"] == before[b"Data/data.4DD"]

@@ -36,7 +36,7 @@ def test_when_no_set_can_be_used_nobody_says_that_there_is_none(
     printed = terminal.types("restore", app.package)
 
     assert printed.code == 5
-    assert "none of the sets in the backup folder can be used" in printed.err
+    assert "the newest set, data[0001], cannot be read" in printed.err
 
 
 @pytest.mark.parametrize("command", ["list", "show", "verify", "restore"])
