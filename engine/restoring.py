@@ -227,8 +227,11 @@ def _recorded(told: Told, folder: Path, title: str, lines: tuple[str, ...]) -> I
     finally:
         if told.layout is not None:
             times = Times(None, started, told.around.clock.now(), told.zone)
-            result = "Result : OK" if error is None else "Result : nothing was restored"
-            record_operation(told.layout, folder, title, (*lines, *more, result), times, error)
+            if error is not None:
+                more.append("Result : nothing was restored")
+            elif not any(line.startswith("Result :") for line in more):
+                more.append("Result : OK")
+            record_operation(told.layout, folder, title, (*lines, *more), times, error)
 
 
 def _told_as(failure: BaseException) -> EngineError:

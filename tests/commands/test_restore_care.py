@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.wayback import WAY_BACK
-from tests.commands.terminal import Terminal
+from tests.commands.terminal import Terminal, damage
 from tests.engine.stories import App, patterned, tree
 
 needs_par2 = pytest.mark.skipif(shutil.which("par2") is None, reason="par2 is not installed")
@@ -189,3 +189,16 @@ def test_when_the_application_is_gone_the_way_is_said(terminal: Terminal, app: A
 
     assert printed.code == 2
     assert f"--to '{app.package}'" in printed.err
+
+
+def test_a_salvage_that_is_not_whole_is_not_journaled_as_ok(
+    terminal: Terminal, app: App, tmp_path: Path
+) -> None:
+    damage(app.backup_set())
+
+    terminal.types("restore", app.package, "--salvage", "--to", tmp_path / "back")
+
+    entry = app.journal().rpartition("*** Restore")[2]
+    assert [line for line in entry.splitlines() if line.startswith("Result")] == [
+        "Result : salvaged, not whole"
+    ]
