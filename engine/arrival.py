@@ -171,9 +171,14 @@ class ReadingPlan:
 
         When everything is wanted every frame is read: also what holds no content is compared.
         """
+        left = set(self.wanted or ())
         for member in self.members:
-            if self.wanted is not None and member.path not in self.wanted:
-                continue
+            if self.wanted is not None:
+                if not left:
+                    break
+                if member.path not in self.wanted:
+                    continue
+                left.discard(member.path)
             if member.kind is not Kind.FILE or stored_bytes(member) == 0:
                 self.take_plain(member)
                 continue

@@ -26,7 +26,8 @@ from engine.setwriter import Surroundings
 from engine.undo import undo_dead_restore
 from settings.layout import DatabaseLayout
 
-_WORKERS = os.cpu_count() or 2
+# two more than there are processors: writing past the page cache waits for the disk (measured: a seventh less time)
+_WORKERS = (os.cpu_count() or 2) + 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,10 @@ def sweep(saved: Saved, places: list[Place], how: str, folder: Path) -> Figures:
             continue
         figures.seen["places"] += 1
         flip(file, offset, value)
-        hit = frames_at(saved.folder, name, offset, offset + 1)
+        hit: frozenset[tuple[str, int]] | None = frames_at(saved.folder, name, offset, offset + 1)
+        if name == "manifest.json" and how == "no checksums" and not any(copy.glob("*.zst")):
+            # a frame that is not packed has no checksum of its own: nothing tells which of the two is damaged
+            hit = None
         judge_restore(copy, folder / "back", saved, figures)
         judge_salvage(copy, folder / "salvaged", saved, figures, hit)
         flip(file, offset, value)

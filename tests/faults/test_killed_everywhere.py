@@ -1,0 +1,25 @@
+"""kill -9 before and after every call that changes the disk, and in the middle of every write: nothing good is harmed."""
+
+import pytest
+
+from tests.faults.backup_stories import STORIES
+from tests.faults.file_stories import FILE_STORIES
+from tests.faults.restore_stories import RESTORE_STORIES
+from tests.faults.sweeping import Sweep, assert_sound
+
+
+def test_a_run_killed_at_some_calls_harms_nothing(sweep: Sweep) -> None:
+    assert_sound(sweep.run(["rotation", "dead half-made", "restore"], "kills", most=3), least=30)
+
+
+def test_a_file_that_is_replaced_is_the_old_or_the_new_one_wherever_its_writer_is_killed(
+    sweep: Sweep,
+) -> None:
+    assert_sound(sweep.run(list(FILE_STORIES), "kills"), least=50)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("story", [*STORIES, *RESTORE_STORIES])
+def test_a_run_killed_at_any_call_harms_nothing(sweep: Sweep, story: str) -> None:
+    assert_sound(sweep.run([story], "kills"), least=50)
