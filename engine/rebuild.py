@@ -57,15 +57,18 @@ class Rebuild:
         *,
         workers: int,
         wanted: Collection[bytes] | None = None,
+        by_checksum: bool = False,
     ) -> None:
-        """Bring back the members, or those wanted, reading no more than their frames.
+        """Bring back the members, or those wanted, reading no more than their frames (`by_checksum`: see there).
 
         Raises DamagedError, OSError, StoppedError.
         """
         table = archive.facts.frames
         plan = ReadingPlan(table, members, wanted, self._begin_large, self._take_plain)
         indices = plan.indices()
-        reading = read_what_is_good(archive, indices, workers=workers, on_block=plan.write)
+        reading = read_what_is_good(
+            archive, indices, workers=workers, on_block=plan.write, by_checksum=by_checksum
+        )
         with closing(reading) as blocks:
             for index, frame, block in blocks:
                 self._stop.check()

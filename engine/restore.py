@@ -204,7 +204,7 @@ def restore_archives(
         opening = open_archive if wanted is None else open_what_is_there
         with opening(source.archives, facts) as archive:
             paths = None if wanted is None else wanted.paths
-            files.restore_archive(archive, members, workers=workers, wanted=paths)
+            files.restore_archive(archive, members, workers=workers, wanted=paths, by_checksum=True)
     if logs is not None:
         place_logs(logs, source, files, workers)
     files.finish()
