@@ -166,9 +166,12 @@ def _newest_or(
     if anyway or has_parity(folder):
         return folder
     older = f", or take an older one: --set {newest}" if inventory.sets else ""
+    way = f"its archive alone can be restored: backup4d restore '{folder}'"
+    if (folder / MANIFEST).exists():
+        way = f"bring back what can be read: backup4d restore '{folder}' --salvage --to PATH"
     raise MissingSetError(
         f"the newest set, {folder.name}, cannot be read: {dict(inventory.unreadable)[folder.name]}",
-        hint=f"try its archive alone: backup4d restore '{folder}'{older}; --salvage brings back what can be read",
+        hint=f"{way}{older}",
     )
 
 
