@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,19 +75,32 @@ class HostClock:
 
 
 def start_process(
-    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    held: Collection[signal.Signals] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session, with pipes on its standard input and output.
 
-    Its standard error is ours, so that what it logs lands in the service's log. Raises OSError.
+    Its standard error is ours, so that what it logs lands in the service's log. Signals that are `held` wait
+    until the child wants them (`let_signals_in`). Raises OSError.
     """
-    return subprocess.Popen(
-        list(arguments),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=None if environment is None else dict(environment),
-        start_new_session=True,
-    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        return subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=None if environment is None else dict(environment),
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_signals_in(held: Collection[signal.Signals]) -> None:
+    """The handlers are there: what came since the start of this process comes now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
 
 def start_hook(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -13,6 +13,7 @@ from engine.errors import Code, Exit
 from engine.host import Clock, start_process
 from engine.progress import Progress
 from scheduler.outcomes import Failed
+from scheduler.runner_request import HELD
 
 _LINE_LIMIT = 1 << 20
 E = TypeVar("E")
@@ -40,7 +41,7 @@ class Child(Generic[E]):
         self._done = done
         self._clock = clock
         self._began = self._moved = self._given_up = clock.monotonic()
-        self._process = start_process([sys.executable, "-P", "-m", "scheduler.runner"])
+        self._process = start_process([sys.executable, "-P", "-m", "scheduler.runner"], held=HELD)
         assert self._process.stdin is not None  # noqa: S101 - start_process made the pipe
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request).encode("ascii"))

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from engine.backup import run_backup
 from engine.errors import Code, EngineError, Exit
-from engine.host import Clock, HostClock
+from engine.host import Clock, HostClock, let_signals_in
 from engine.progress import Progress
 from engine.records import Recorder
 from engine.report import Times, partial_reason
@@ -27,7 +27,7 @@ from engine.stop import StopRequest
 from scheduler.chore import run_chore
 from scheduler.outcomes import Ending, Failed, Postponed, Published, ending_to_json
 from scheduler.proof import chore_ending_to_json
-from scheduler.runner_request import request_from_json
+from scheduler.runner_request import HELD, request_from_json
 from settings.errors import SettingsError
 from settings.locate import locate_database
 
@@ -49,6 +49,7 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, lambda *_: stop.ask(_HUNG, Code.BACKUP_FAILED))
     signal.signal(signal.SIGHUP, lambda *_: stop.ask("stopped because its service died"))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    let_signals_in(HELD)
     speaker = Speaker(HostClock())
     if "chore" in request:
         around = Surroundings(speaker.clock, stop, speaker.report)

@@ -1,5 +1,6 @@
 """The request for one run, as the service writes it on the child's standard input and the child reads it."""
 
+import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from settings.layout import DatabaseLayout
 from settings.paths import PathMap
 from settings.service_model import Hook, Hooks
 
+# they wait until the child has its handlers: one that came while it was still being loaded could be lost
+HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 _KINDS = ("startup", "guard", "shutdown")
 
 

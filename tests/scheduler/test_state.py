@@ -8,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.after import after_restart, after_settings_change
@@ -237,6 +237,7 @@ def test_a_value_nothing_can_be_decided_from_is_refused(
         load_state(file)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_after_any_flipped_bit_the_file_is_refused_or_can_be_decided_from(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
