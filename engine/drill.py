@@ -22,9 +22,9 @@ from engine.host import keep_freed_memory
 from engine.lock import DESTINATION_LOCK
 from engine.manifest import MANIFEST, Manifest, iterate_members, read_manifest
 from engine.member import Kind, Member
+from engine.operations import record_operation
 from engine.progress import Progress
-from engine.records import Recorder
-from engine.report import Times, event, simple_entry
+from engine.report import Times
 from engine.restore import restore_set
 from engine.setwriter import Surroundings
 from engine.targettree import TargetTree
@@ -107,16 +107,11 @@ def _record(
     times: Times,
     outcome: Proven | EngineError | None,
 ) -> None:
-    """A full or read-only disk must not turn a good drill into a failure."""
-    recorder = Recorder(layout.package, layout.key, times.zone)
-    recorder.destination = folder.parent
     error = outcome if isinstance(outcome, EngineError) else None
-    facts: dict[str, str | int] = {"set": folder.name}
+    facts: dict[str, int] = {}
     if isinstance(outcome, Proven):
         facts["duration"] = round(outcome.seconds * 1000)
-    with suppress(OSError):
-        recorder.journal(simple_entry("Restore drill", lines, times, error))
-    recorder.event(event("drill", times, error, **facts))
+    record_operation(layout, folder, "Restore drill", lines, times, error, **facts)
 
 
 def _drill(

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,15 @@ def read_memory(file: Path) -> dict[str, Any]:
 def read_traces(file: Path) -> dict[str, Any] | None:
     """What a run that died was doing, or one that is on does; None when there is nothing. Raises OSError."""
     return _read_record(file, 0)
+
+
+def instant_in(traces: dict[str, Any], key: str) -> datetime | None:
+    """An instant that traces tell of; None when they do not, or it is none."""
+    try:
+        instant = datetime.fromisoformat(str(traces.get(key)))
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None
 
 
 def _read_record(file: Path, offset: int) -> dict[str, Any] | None:

@@ -49,11 +49,15 @@ def record_operation(
     lines: tuple[str, ...],
     times: Times,
     error: EngineError | None,
+    **facts: int,
 ) -> None:
-    """Journal an operation; a full or read-only disk must not turn a good one into a failure."""
+    """Journal an operation; a full or read-only disk must not turn a good one into a failure.
+
+    In the history it has the last word of its title, and `facts` beside the set.
+    """
     recorder = Recorder(layout.package, layout.key, times.zone)
     recorder.destination = folder.parent
     with suppress(OSError):
         recorder.journal(simple_entry(title, lines, times, error))
-    kind = title.lower()
-    recorder.event(event(kind, times, error, set=folder.name))
+    kind = title.lower().rpartition(" ")[2]
+    recorder.event(event(kind, times, error, set=folder.name, **facts))

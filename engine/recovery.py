@@ -7,7 +7,7 @@ from typing import Any
 from engine.errors import EngineError
 from engine.files import remove_tree
 from engine.host import Clock
-from engine.lock import DESTINATION_LOCK, Lock, waiting_for
+from engine.lock import DESTINATION_LOCK, Lock, instant_in, waiting_for
 from engine.manifest import SetFacts, read_set_facts
 from engine.records import Recorder
 from engine.report import Times
@@ -64,8 +64,8 @@ def _record_dead_run(
     layout: DatabaseLayout,
     now: datetime,
 ) -> None:
-    started = _instant(traces.get("since")) or now
-    times = Times(_instant(traces.get("scheduled")), started, now, recorder.zone)
+    started = instant_in(traces, "since") or now
+    times = Times(instant_in(traces, "scheduled"), started, now, recorder.zone)
     number = traces.get("number")
     result = "nothing of it was published, and the sets that are there are untouched"
     if destination is not None and isinstance(number, int):
@@ -98,11 +98,3 @@ def _record_published(
     with waiting_for(destination / DESTINATION_LOCK):
         sets = take_inventory(destination, layout.data_file.stem, layout.data_file).sets
         recorder.sets(destination, sets, (), now)
-
-
-def _instant(text: object) -> datetime | None:
-    try:
-        instant = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return instant if instant.tzinfo is not None else None

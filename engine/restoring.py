@@ -55,7 +55,7 @@ def restore_recorded(
     lines = (f"Set : {folder}", f"Target : {target}", *_selected(selection))
     with _recorded(told, folder, "Restore", lines) as say:
         restored = restore_source(
-            _opened(place),
+            opened(place),
             target,
             workers=_WORKERS,
             stop=around.stop,
@@ -90,7 +90,7 @@ def restore_in_place_recorded(
         lines = (f"Set : {folder}", f"In place of : {layout.package}", *_selected(selection))
         with _recorded(told, folder, "Restore", lines) as say:
             refuse_open_files(layout)
-            source = _opened(place)
+            source = opened(place)
             _refuse_unproved_manifest(source)
             plan = in_place_plan(source, layout, selection, wish, protected, told.zone, started)
             restored = restore_in_place(
@@ -207,7 +207,8 @@ def _folder_of(place: Path | SetSource) -> Path:
     return place.archives if isinstance(place, SetSource) else place
 
 
-def _opened(place: Path | SetSource) -> SetSource:
+def opened(place: Path | SetSource) -> SetSource:
+    """The source itself, or that of a set's folder. Raises as engine.setsource.open_set."""
     return place if isinstance(place, SetSource) else open_set(place)
 
 

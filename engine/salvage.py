@@ -31,6 +31,7 @@ from engine.safenames import SafeNames, folding_of
 from engine.salvagereport import REPORT, Basis, Keeper
 from engine.setsource import SetSource, open_set
 from engine.stop import StopRequest
+from engine.targetfile import flush
 from engine.targettree import FOLDER, TargetTree
 from engine.verify import members_of
 from engine.workplace import workplace
@@ -230,7 +231,7 @@ def _bring_back(
         files.finish()
         judge.foot()
         lines.flush()
-        os.sync()
+        flush(root)
     return judge
 
 

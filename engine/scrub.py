@@ -1,16 +1,15 @@
 """A kept set read again long after it was made: compared, repaired where there is recovery data, and told of."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 
 from engine.errors import Code, DamagedError, EngineError, StoppedError
 from engine.host import keep_freed_memory
+from engine.operations import record_operation
 from engine.parity import has_parity, repair_set
-from engine.records import Recorder
-from engine.report import Times, event, simple_entry
+from engine.report import Times
 from engine.setwriter import Surroundings
 from engine.verify import Verdict, verify_set
 from settings.layout import DatabaseLayout
@@ -82,7 +81,6 @@ def _verify(folder: Path, around: Surroundings) -> Verdict:
 def _record(
     layout: DatabaseLayout, folder: Path, lines: tuple[str, ...], times: Times, reread: Reread
 ) -> None:
-    """A full or read-only disk must not turn a good verification into a failure."""
     error = DamagedError(reread.text, code=reread.code, hint=_HINT) if reread.code else None
     if reread.is_repaired:
         result = "Result : OK after the repair"
@@ -90,8 +88,4 @@ def _record(
         result = "Result : damaged"
     else:
         result = "Result : not known" if error else "Result : OK"
-    recorder = Recorder(layout.package, layout.key, times.zone)
-    recorder.destination = folder.parent
-    with suppress(OSError):
-        recorder.journal(simple_entry("Verification", (*lines, result), times, error))
-    recorder.event(event("verification", times, error, set=folder.name))
+    record_operation(layout, folder, "Verification", (*lines, result), times, error)

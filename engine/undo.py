@@ -8,7 +8,7 @@ from typing import Any
 from engine.errors import Code, EngineError
 from engine.inplace import DOING, RECORD
 from engine.inplaceplan import ASIDE
-from engine.lock import Lock
+from engine.lock import Lock, instant_in
 from engine.records import Recorder
 from engine.report import Times, event, simple_entry
 from engine.swap import discard_record, put_back, read_swap
@@ -35,7 +35,7 @@ def undo_dead_restore(lock: Lock, recorder: Recorder, now: datetime) -> str | No
     if traces is None or not is_dead_restore(traces):
         return None
     text = _put_back(traces)
-    times = Times(None, _instant(traces.get("since")) or now, now, recorder.zone)
+    times = Times(None, instant_in(traces, "since") or now, now, recorder.zone)
     error = None
     lines: tuple[str, ...] = ()
     if text == _DONE:
@@ -86,11 +86,3 @@ def _room_of(fresh: Path | None) -> set[Path]:
 def _texts(value: object) -> list[str]:
     rows = value if isinstance(value, list) else []
     return [row for row in rows if isinstance(row, str) and row.startswith("/") and "\0" not in row]
-
-
-def _instant(text: object) -> datetime | None:
-    try:
-        instant = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return instant if instant.tzinfo is not None else None

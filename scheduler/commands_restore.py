@@ -20,13 +20,14 @@ from engine.restoring import (
     Told,
     in_place_obstacle,
     in_place_plan,
+    opened,
     restore_in_place_recorded,
     restore_recorded,
     salvage_recorded,
 )
 from engine.sealed import open_sealed
 from engine.selection import Selection
-from engine.setsource import SetSource, open_set
+from engine.setsource import SetSource
 from engine.setwriter import Surroundings
 from engine.workplace import workplace
 from scheduler.commands_sets import stop_on_signals
@@ -216,8 +217,7 @@ class _Work:
         selection, logs = self._wish.selection, self._log_wish()
         with self._source(place.parent) as source:
             if self._wish.dry_run:
-                opened = source if isinstance(source, SetSource) else open_set(source)
-                plan = plan_restore(opened, place, selection, aside=aside, wish=logs)
+                plan = plan_restore(opened(source), place, selection, aside=aside, wish=logs)
                 return say_plan(plan, self._choice.folder, as_json=self._wish.as_json)
             restored = restore_recorded(
                 source, place, self._told, selection=selection, aside=aside, wish=logs
@@ -242,11 +242,10 @@ class _Work:
         with self._source(layout.package) as source:
             if self._wish.dry_run:
                 now = self._context.clock.now()
-                opened = source if isinstance(source, SetSource) else open_set(source)
-                zone = self._context.zone
-                plan = in_place_plan(opened, layout, selection, logs, protected, zone, now)
-                obstacle = in_place_obstacle(layout, opened)
-                return say_in_place_plan(plan, opened, obstacle, as_json=self._wish.as_json)
+                looked_at, zone = opened(source), self._context.zone
+                plan = in_place_plan(looked_at, layout, selection, logs, protected, zone, now)
+                obstacle = in_place_obstacle(layout, looked_at)
+                return say_in_place_plan(plan, looked_at, obstacle, as_json=self._wish.as_json)
             restored = restore_in_place_recorded(
                 source, layout, selection, logs, protected, self._told
             )
