@@ -18,23 +18,10 @@ from tests.engine.damage_stories import (
     frames_at,
     judge_restore,
     judge_salvage,
-    save,
     without,
 )
 
 Place = tuple[str, int, int]
-
-
-@pytest.fixture(scope="module")
-def saved_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
-    known: dict[str, Saved] = {}
-
-    def get(kind: str) -> Saved:
-        if kind not in known:
-            known[kind] = save(tmp_path_factory.mktemp("saved"), kind)
-        return known[kind]
-
-    return get
 
 
 def random_places(saved: Saved, count: int, seed: int) -> Iterator[Place]:

@@ -21,7 +21,6 @@ from tests.engine.damage_stories import (
     judge_salvage,
     restore_any,
     salvaged,
-    save,
     without,
 )
 from tests.engine.stories import FRAME
@@ -42,18 +41,6 @@ class Damage:
     hit: Hit
     was: int
     is_order_only: bool = False
-
-
-@pytest.fixture(scope="module")
-def saved_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
-    known: dict[str, Saved] = {}
-
-    def get(kind: str) -> Saved:
-        if kind not in known:
-            known[kind] = save(tmp_path_factory.mktemp("saved"), kind)
-        return known[kind]
-
-    return get
 
 
 def archives(saved: Saved) -> list[Path]:
