@@ -46,6 +46,16 @@ def other(tmp_path: Path) -> App:
     return application(tmp_path / "other")
 
 
+@contextmanager
+def held(process: int) -> Iterator[None]:
+    """A process that gets nowhere meanwhile, however slow everything else is."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
 def test_stop_ends_a_scheduled_run_of_the_service_for_good(terminal: Terminal, app: App) -> None:
     due_now(terminal, app)
 
@@ -66,8 +76,7 @@ def test_stop_ends_a_scheduled_run_of_the_service_for_good(terminal: Terminal, a
 def test_stop_calls_off_a_run_that_waits(terminal: Terminal, app: App, other: App) -> None:
     due_now(terminal, app, other)
 
-    with serving(terminal, app, other) as real:
-        real.wait_for_child()
+    with serving(terminal, app, other) as real, held(real.wait_for_child()):
         real.wait_for("backup is running since", times=2)
         printed = terminal.types("stop", other.package, "--json")
         state = saved_state(terminal.state, other)
