@@ -11,13 +11,22 @@ _HEAD = """\
 # the user of 4D, type
 #     sh {name}
 # What the restore had brought goes to "went back" in this folder. Nothing is written over: it stops at the first doubt.
-# When all is well with the restore, remove this whole folder instead.
+# When it was stopped half-way, type it again. When all is well with the restore, remove this whole folder instead.
 set -e
-move() {{
-    if [ -e "$2" ] || [ -L "$2" ]; then echo "$2 is there already; stopped" >&2; exit 1; fi
-    mv -- "$1" "$2"
+there() {{ [ -e "$1" ] || [ -L "$1" ]; }}
+stop() {{ echo "$1; stopped" >&2; exit 1; }}
+# its place, what was there before the restore, where to put what the restore brought; '' stands for nothing
+back() {{
+    if [ -n "$2" ] && ! there "$2"; then
+        if there "${{3:-$1}}"; then return; fi # moved by an earlier run
+        stop "$2 is not there"
+    fi
+    if [ -n "$3" ] && ! there "$3"; then mv -- "$1" "$3"; fi
+    if [ -z "$2" ]; then return; fi
+    if there "$1"; then stop "$1 is there already"; fi
+    mv -- "$2" "$1"
 }}
-mkdir -- {went}
+mkdir -p -- {went}
 """
 
 
@@ -26,11 +35,9 @@ def render_way_back(folder: Path, swap: Swap) -> str:
     went = folder / "went back"
     lines = [_HEAD.format(name=_quoted(folder / WAY_BACK), went=_quoted(went))]
     for number, one in reversed(list(enumerate(swap.exchanges, 1))):
-        if one.fresh is not None:
-            kept = went / f"{number:04d} {one.live.name}"
-            lines.append(f"move {_quoted(one.live)} {_quoted(kept)}\n")
-        if one.had_live:
-            lines.append(f"move {_quoted(one.aside)} {_quoted(one.live)}\n")
+        before = _quoted(one.aside) if one.had_live else "''"
+        kept = "''" if one.fresh is None else _quoted(went / f"{number:04d} {one.live.name}")
+        lines.append(f"back {_quoted(one.live)} {before} {kept}\n")
     lines.append('echo "everything is as it was before the restore"\n')
     return "".join(lines)
 

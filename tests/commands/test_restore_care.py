@@ -150,14 +150,59 @@ def test_the_way_back_from_a_restore_in_place_is_a_script(terminal: Terminal, ap
 def test_the_way_back_stops_rather_than_write_over(terminal: Terminal, app: App) -> None:
     app.backup()
     terminal.types("restore", app.package, "--in-place")
-    script = aside(app) / WAY_BACK
-    first = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
+    folder = aside(app)
+    (folder / "went back").mkdir()
+    for one in folder.rglob("data.4DD"):
+        one.unlink()
 
-    second = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(["sh", folder / WAY_BACK], capture_output=True, text=True, check=False)
 
-    assert first.returncode == 0
-    assert second.returncode != 0
+    assert done.returncode == 1
+    assert "data.4DD is not there; stopped" in done.stderr
     assert app.data_file.exists()
+
+
+def test_the_way_back_can_be_typed_again_after_it_was_stopped_anywhere(
+    terminal: Terminal, app: App, tmp_path: Path
+) -> None:
+    app.backup()
+    app.data_file.write_bytes(b"new")
+    (app.package / "Project" / "late.4dm").write_text("late")
+    before = {k: v for k, v in tree(app.package).items() if not k.startswith(b"Logs")}
+    moves = 1
+    while True:
+        terminal.types("restore", app.package, "--in-place")
+        folder = aside(app)
+        stopped = subprocess.run(
+            ["sh", folder / WAY_BACK],
+            env={"PATH": f"{_mv_that_dies(tmp_path / str(moves), moves)}:/usr/bin:/bin"},
+            capture_output=True,
+            check=False,
+        )
+        again = subprocess.run(["sh", folder / WAY_BACK], capture_output=True, check=False)
+
+        assert again.returncode == 0, again.stderr
+        shutil.rmtree(folder)
+        now = {k: v for k, v in tree(app.package).items() if not k.startswith(b"Logs")}
+        assert now.keys() == before.keys()
+        assert app.data_file.read_bytes() == b"new"
+        if stopped.returncode == 0:
+            break
+        moves += 1
+    assert moves > 4
+
+
+def _mv_that_dies(folder: Path, moves: int) -> Path:
+    """A folder with an `mv` that works fewer than `moves` times, then kills the shell that called it."""
+    folder.mkdir()
+    script = folder / "mv"
+    count = shlex.quote(str(folder / "count"))
+    script.write_text(
+        f'#!/bin/sh\necho >> {count}\n[ "$(wc -l < {count})" -lt {moves} ] || kill -9 $PPID\n'
+        '[ "$(wc -l < ' + count + f')" -lt {moves} ] && exec /bin/mv "$@"\n'
+    )
+    script.chmod(0o755)
+    return folder
 
 
 def test_the_way_back_names_itself_so_that_it_can_be_typed(terminal: Terminal, app: App) -> None:
