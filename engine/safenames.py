@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.member import Kind, Member
-from engine.tarwalk import UNNAMED
+from engine.tarparse import UNNAMED
 
 LONGEST_NAME = 255
 _MOST_LEVELS = 512

@@ -5,7 +5,7 @@ headers, numbers out of range.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.member import LARGEST_FILE, LARGEST_ID, LARGEST_TIME_NS, Attributes, Kind, Member, Role
 from engine.tarstream import BLOCK, padding
@@ -23,6 +23,9 @@ _RECORD = re.compile(rb"(\d{1,7}) ([^=]{1,64})=")
 _TIME = re.compile(rb"-?\d{1,19}(\.\d{0,30})?")
 _MAP = re.compile(rb"(\d{1,8})\n")
 _DATA_ENDINGS = (b".4dd", b".match")
+# GNU tar and we put it before the name of a sparse file; the true name is in the extended header before
+_SPARSE = b"GNUSparseFile.0/"
+UNNAMED = b"found without a name"
 
 
 class NotAHeaderError(Exception):
@@ -45,10 +48,10 @@ def is_header_block(block: bytes) -> bool:
     return found is not None and int(found[0], 8) == total
 
 
-def parse_member(data: bytes, at: int) -> Member | NeedMore:
+def parse_member(data: bytes, at: int, *, behind_junk: bool = False) -> Member | NeedMore:
     """The member whose header begins with `data`, at offset `at` of the stream.
 
-    Its digest is not known here, and its role is guessed from its path. Raises NotAHeaderError.
+    `behind_junk`: what comes before is no member; it may have been the first half of this header. Its digest is not known here, and its role is guessed from its path. Raises NotAHeaderError.
     """
     records: dict[bytes, bytes] = {}
     position = 0
@@ -64,7 +67,25 @@ def parse_member(data: bytes, at: int) -> Member | NeedMore:
             return NeedMore(position + BLOCK)
         records = _records(data[BLOCK : BLOCK + size])
         _expect_header(data[position : position + BLOCK])
-    return _member(data, position, records, at)
+    member = _member(data, position, records, at)
+    if behind_junk and isinstance(member, Member) and member.path.startswith(_SPARSE):
+        return _orphan(data, position + BLOCK, member)
+    return member
+
+
+def _orphan(data: bytes, end: int, member: Member) -> Member | NeedMore:
+    """A sparse file whose extended header is lost: without its true name, and with what its map tells, if that is one."""
+    orphan = replace(member, path=UNNAMED + member.path[len(_SPARSE) - 1 :])
+    try:
+        parsed = _sparse_map(data, end)
+        if isinstance(parsed, NeedMore):
+            return parsed
+        extents, begin = parsed
+        size = sum(extents[-1]) if extents else 0
+        _check_extents(extents, size, member.size - (begin - end))
+    except NotAHeaderError:
+        return orphan
+    return replace(orphan, size=size, extents=extents, data=orphan.header + begin)
 
 
 def _member(data: bytes, position: int, records: dict[bytes, bytes], at: int) -> Member | NeedMore:

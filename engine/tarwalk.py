@@ -16,6 +16,7 @@ from engine.codec import FRAME_BYTES, digest_zeros
 from engine.member import Attributes, Kind, Member, Role, content_extents, stored_bytes
 from engine.stop import StopRequest
 from engine.tarparse import (
+    UNNAMED,
     NeedMore,
     NotAHeaderError,
     parse_member,
@@ -23,7 +24,6 @@ from engine.tarparse import (
 from engine.tarpieces import ZERO_BLOCK, Content, begins_member, find_header
 from engine.tarstream import BLOCK, END, padding
 
-UNNAMED = b"found without a name"
 # the digest of what could not be read whole, or whose parts may not belong together: no file has it
 UNKNOWN = "0" * 64
 _HOLE_STEP = 1 << 30
@@ -188,7 +188,8 @@ class TarWalk:
             self._head.clear()
             return rest
         try:
-            found = parse_member(bytes(self._head), self.position + self._junk)
+            at = self.position + self._junk
+            found = parse_member(bytes(self._head), at, behind_junk=self._junk > 0)
         except NotAHeaderError as error:
             if not self._is_packed:
                 return self._pass_to_header(rest, str(error))

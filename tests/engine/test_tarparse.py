@@ -74,6 +74,38 @@ def test_every_map_of_a_sparse_file_is_read_back(
     assert member.data == len(header)
 
 
+def test_a_sparse_file_that_lost_its_extended_header_keeps_its_shape_and_not_its_name() -> None:
+    extents = ((1 << 20, 1 << 20), (5 << 20, 1 << 20), (9 << 20, 0))
+    attributes = Attributes(0o644, 0, 0, 0)
+    header = member_header(b"Data/holes", Kind.FILE, attributes, size=9 << 20, extents=extents)
+    begin = 2 * BLOCK  # behind the extended header and its records
+
+    orphan = parse_member(header[begin:], begin, behind_junk=True)
+    ordinary = parse_member(header[begin:], begin)
+
+    assert isinstance(orphan, Member)
+    assert (orphan.path, orphan.size) == (b"found without a name/holes", 9 << 20)
+    assert (orphan.extents, orphan.data) == (extents, len(header))
+    assert isinstance(ordinary, Member)  # somebody may keep what another program has unpacked
+    assert (ordinary.path, ordinary.extents) == (b"GNUSparseFile.0/holes", None)
+    assert ordinary.size == (2 << 20) + BLOCK
+
+
+def test_where_the_map_is_damaged_too_all_of_it_is_content_without_a_name() -> None:
+    attributes = Attributes(0o644, 0, 0, 0)
+    extents = ((1 << 20, 1 << 20), (9 << 20, 0))
+    header = bytearray(
+        member_header(b"holes", Kind.FILE, attributes, size=9 << 20, extents=extents)
+    )
+    header[3 * BLOCK + 4] ^= 0x40
+
+    orphan = parse_member(bytes(header[2 * BLOCK :]), 0, behind_junk=True)
+
+    assert isinstance(orphan, Member)
+    assert (orphan.path, orphan.size) == (b"found without a name/holes", (1 << 20) + BLOCK)
+    assert orphan.extents is None
+
+
 @given(_NAMES, _ATTRIBUTES, st.integers(0, LARGEST_FILE), st.data())
 def test_a_header_that_is_cut_off_asks_for_more(
     path: bytes, attributes: Attributes, size: int, data: st.DataObject
