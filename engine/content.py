@@ -2,7 +2,8 @@
 
 Content follows 4D (spec 3.1): data file, its Settings folder and the log; project and its Settings folder;
 attachments. Names follow 4D's restore dialog (spec 4.2): paths of the package stay, a data file that lies
-elsewhere goes to Data/, an attachment that lies elsewhere keeps its whole path under External/.
+elsewhere goes to Data/, an attachment that lies elsewhere keeps its whole path under External/; so does then the
+package's own folder Data, or two files could share a name.
 """
 
 import os
@@ -16,7 +17,7 @@ from settings.model import Content, SettingsPath
 from settings.paths import PathMap, resolve_path
 
 # 4D lists these as attachments by default and counts a backup without them as done; 4D rebuilds them
-_REBUILT_BY_4D = (".4dindx", ".4dsyncdata", ".4dsyncheader")
+REBUILT_BY_4D = (".4dindx", ".4dsyncdata", ".4dsyncheader")
 _PACKED_STRUCTURES = (".4dz", ".4dc")
 
 
@@ -51,15 +52,23 @@ class Selection:
 
 def archive_path(source: Path, layout: DatabaseLayout) -> bytes:
     """The name of a file in the archive; equal sources have equal names, different ones different."""
-    if source.is_relative_to(layout.package):
-        relative = source.relative_to(layout.package)
-        return os.fsencode(relative) if relative.parts else b"."
     data_folder = layout.data_file.parent
+    if source.is_relative_to(layout.package):
+        if not is_shadowed(source, layout):
+            relative = source.relative_to(layout.package)
+            return os.fsencode(relative) if relative.parts else b"."
+        return b"External" + os.fsencode(source)
     if source.is_relative_to(data_folder):
         return b"/".join((b"Data", os.fsencode(source.relative_to(data_folder)))).removesuffix(
             b"/."
         )
     return b"External" + os.fsencode(source)
+
+
+def is_shadowed(source: Path, layout: DatabaseLayout) -> bool:
+    """Whether it lies in the package where, in the set, the folder of a data file has its place that lies elsewhere."""
+    is_elsewhere = not layout.data_file.is_relative_to(layout.package)
+    return is_elsewhere and source.is_relative_to(layout.package / "Data")
 
 
 def select_content(layout: DatabaseLayout, content: Content, path_map: PathMap) -> Selection:
@@ -90,10 +99,9 @@ def without_nested(roots: tuple[Root, ...]) -> tuple[Root, ...]:
 
 
 def _inside(root: Root, other: Root) -> bool:
-    if (
-        other.path == b"."
-    ):  # the package: what lies elsewhere is not in it, whatever its name in the set
-        return root.source.is_relative_to(other.source)
+    if other.path == b".":  # the package: what has another name in the set is not in it
+        inner = other.source / os.fsdecode(root.path)
+        return root.source.is_relative_to(other.source) and root.source == inner
     return root.path == other.path or root.path.startswith(other.path + b"/")
 
 
@@ -123,7 +131,7 @@ def _structure_settings(layout: DatabaseLayout) -> list[Root]:
 
 
 def _attachment(path: SettingsPath, layout: DatabaseLayout, path_map: PathMap) -> Attachment:
-    optional = path.raw.lower().endswith(_REBUILT_BY_4D)
+    optional = path.raw.lower().endswith(REBUILT_BY_4D)
     try:
         source = resolve_path(path, layout.package, path_map)
     except (UnmappedPathError, UnusablePathError) as error:

@@ -4,13 +4,20 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.content import Root, Selection, archive_path, select_content, without_nested
+from engine.content import (
+    Root,
+    Selection,
+    archive_path,
+    is_shadowed,
+    select_content,
+    without_nested,
+)
 from engine.errors import (
     Code,
     DestinationError,
@@ -161,6 +168,7 @@ def find_sources(layout: DatabaseLayout, reading: Reading, path_map: PathMap) ->
             partial.append(name)
     log = selection.log if selection.log is not None and selection.log.exists() else None
     log_path = None if log is None else archive_path(log, layout)
+    found += _shadowed_folder(found, layout)
     attached = (root for root in found if root.path != log_path)
     roots = without_nested((*required, *wanted, *attached))
     if not roots:
@@ -176,6 +184,15 @@ def find_sources(layout: DatabaseLayout, reading: Reading, path_map: PathMap) ->
         missing=tuple(missing),
         partial=tuple(partial),
     )
+
+
+def _shadowed_folder(found: Sequence[Root], layout: DatabaseLayout) -> list[Root]:
+    """A folder of the package that cannot keep its name, when the whole package is listed."""
+    folder = layout.package / "Data"
+    is_in = any(root.path == b"." for root in found) and is_shadowed(folder, layout)
+    if not is_in or not os.path.lexists(folder):
+        return []
+    return [Root(folder, archive_path(folder, layout), Role.ATTACHMENT)]
 
 
 def _without_a_path(reading: Reading, layout: DatabaseLayout) -> list[str]:
@@ -266,7 +283,7 @@ def walk_sources(
             if found.path not in taken:
                 yield root, found
         try:
-            yield from _below_root(root, skip, problem)
+            yield from _below_root(root, _without_renamed(root, sources.roots, skip), problem)
         except OSError as error:
             if root.role is not Role.ATTACHMENT:
                 raise SourceError(f"{root.source} cannot be read: {error.strerror}") from error
@@ -278,6 +295,16 @@ def _below_root(root: Root, skip: Skip, problem: Problem) -> Iterator[tuple[Root
     for found in walk(os.fsencode(root.source), prefix, skip=skip, problem=problem):
         if found.path:
             yield root, found
+
+
+def _without_renamed(package: Root, roots: Sequence[Root], skip: Skip) -> Skip:
+    """In the whole package, what another root saves under another name is left out as well."""
+    if package.path != b".":
+        return skip
+    inner = (root for root in roots if root.source.is_relative_to(package.source))
+    names = {(os.fsencode(root.source.relative_to(package.source)), root.path) for root in inner}
+    renamed = {name for name, path in names if name not in (b".", path)}
+    return lambda folder, path: path in renamed or skip(folder, path)
 
 
 def _skip_rule(taken: set[bytes], destination: Path, left_out: LeftOut) -> Skip:

@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.backup import run_backup
 from engine.errors import BusyError, DamagedError, RestoreError, StoppedError
 from engine.lock import DATABASE_LOCK, holding
 from engine.member import Role
-from engine.progress import silent
-from engine.request import Request
 from engine.selection import Selection
-from engine.setwriter import Surroundings
-from engine.stop import StopRequest
-from settings.locate import locate_database
-from settings.paths import PathMap
 from tests.commands.terminal import damage
 from tests.engine.place_stories import (
     DATA_ONLY,
@@ -25,7 +18,7 @@ from tests.engine.place_stories import (
     restore_in_place,
     traces,
 )
-from tests.engine.stories import PARIS, App, below, make_app, patterned, tree
+from tests.engine.stories import App, below, make_app, patterned, tree
 
 _ROOT = os.geteuid() == 0
 
@@ -236,31 +229,6 @@ def test_attachments_from_elsewhere_go_back_to_where_they_were(tmp_path: Path) -
         "one.txt": "new",
         "two.txt": "later",
     }
-
-
-def elsewhere(tmp_path: Path) -> tuple[App, Path]:
-    """A data file beside the package, found by the settings of the command."""
-    app = make_app(tmp_path, attachments=())
-    other = tmp_path / "other"
-    (app.package / "Data").rename(other)
-    return app, other / "data.4DD"
-
-
-def test_a_data_file_outside_of_the_package_goes_back_there(tmp_path: Path) -> None:
-    app, data_file = elsewhere(tmp_path)
-    layout = locate_database(app.package, data_file)
-    before = data_file.read_bytes()
-    run_backup(
-        Request(layout, PathMap(), PARIS, None), Surroundings(app.clock, StopRequest(), silent)
-    )
-    data_file.write_bytes(b"new")
-
-    restored = restore_in_place(app, layout=layout)
-
-    assert data_file.read_bytes() == before
-    assert not (app.package / "Data").exists()
-    assert restored.aside is not None
-    assert (restored.aside / "Data" / "data.4DD").read_bytes() == b"new"
 
 
 def test_a_data_file_that_is_a_link_stays_one_and_its_goal_is_exchanged(
