@@ -1,4 +1,4 @@
-"""Whether the tests notice when the arithmetic of slots and decisions is wrong: mutants, and who survives.
+"""Whether the tests notice when arithmetic and decisions are wrong: mutants, and who survives.
 
     python -m tests.mutation.run [FILE ...] [--work FOLDER] [--children N]
 
@@ -6,7 +6,7 @@ mutmut changes one thing at a time in a copy of the tree (here nothing is touche
 that reach it; per file it is printed how many mutants were noticed, and each that was not, with its change.
 Properties and sweep are left out, so that the score is the same each time. What tests compute when they are
 imported (arguments of `parametrize`) is computed without the change. mutmut changes functions only, not the
-tables at the top of a module. Without FILE: all of them, a quarter of an hour on one core.
+tables at the top of a module. Without FILE: all of them, an hour on one core.
 """
 
 import argparse
@@ -23,21 +23,37 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("settings", "engine", "scheduler", "tests")
 LONGEST_RUN = 3600  # seconds
 
-SLOT_TESTS = ("test_slots.py", "test_slots_missed.py", "test_slots_trace.py", "test_slots_edges.py")
-DECISION_TESTS = (
-    "test_slots_trace.py",
-    "test_decide.py",
-    "test_decide_changes.py",
-    "test_decide_interrupted.py",
-    "test_decide_owed.py",
-    "test_decide_paused.py",
-    "test_decide_table.py",
+SLOT_TESTS = tuple(
+    f"tests/scheduler/{name}.py"
+    for name in ("test_slots", "test_slots_missed", "test_slots_trace", "test_slots_edges")
 )
+DECISION_TESTS = tuple(
+    f"tests/scheduler/{name}.py"
+    for name in (
+        "test_slots_trace",
+        "test_decide",
+        "test_decide_changes",
+        "test_decide_interrupted",
+        "test_decide_owed",
+        "test_decide_paused",
+        "test_decide_table",
+    )
+)
+LOG_TESTS = ("tests/engine/test_logchain.py", "tests/engine/test_logchain_doubts.py")
 TESTS = {
     "scheduler/slots.py": SLOT_TESTS,
     "scheduler/wall.py": SLOT_TESTS,
     "scheduler/decide.py": DECISION_TESTS,
     "scheduler/after.py": DECISION_TESTS,
+    "scheduler/due.py": ("tests/scheduler/test_due.py",),
+    "engine/content.py": ("tests/engine/test_content.py",),
+    "engine/sets.py": ("tests/engine/test_sets.py",),
+    "engine/logchain.py": LOG_TESTS,
+    "engine/logplan.py": LOG_TESTS,
+    "engine/opencheck.py": ("tests/engine/test_opencheck.py",),
+    "engine/compare.py": ("tests/engine/test_compare.py",),
+    "engine/safenames.py": ("tests/engine/test_safe_names.py",),
+    "engine/selection.py": ("tests/engine/test_selection.py",),
 }
 
 CONFIG = """
@@ -82,7 +98,7 @@ def copy_tree(work: Path, files: list[str]) -> None:
     config = CONFIG.format(
         copied=quoted(COPIED[:-1]),
         files=quoted(files),
-        tests=quoted(f"tests/scheduler/{name}" for name in names),
+        tests=quoted(names),
     )
     pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
     (work / "pyproject.toml").write_text(pyproject + config, "utf-8")

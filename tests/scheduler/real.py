@@ -123,7 +123,8 @@ def is_alive(pid: int) -> bool:
 
 def environment(**variables: str) -> dict[str, str]:
     """What every process of these tests is given: the zone UTC, nothing of systemd."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    wanted = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG")  # the last for `coverage run`
+    kept = {name: os.environ[name] for name in wanted if name in os.environ}
     return {**kept, "TZ": "UTC", "PYTHONWARNINGS": "error", **variables}
 
 
