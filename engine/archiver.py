@@ -7,23 +7,30 @@ when the reading began is kept.
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from blake3 import blake3
 
+from engine.clones import Clone
 from engine.codec import FRAME_BYTES, digest_zeros, frame_bytes
-from engine.errors import Code, SourceError, SourceNeverQuietError
+from engine.errors import SourceError
 from engine.framewriter import FrameWriter
-from engine.host import Clock, pause
+from engine.host import pause
 from engine.manifest import MemberSpool
-from engine.member import Kind, Member, Role, stored_bytes
+from engine.member import Attributes, Kind, Member, Role, stored_bytes
+from engine.patience import Patience
 from engine.sourcefile import (
+    FAILING_DISK,
     ReadError,
     Vanished,
     attributes_of,
     fill,
     find_extents,
     is_still,
+    is_young,
+    make_clean,
     open_source,
     read_whole,
 )
@@ -33,7 +40,6 @@ from engine.walk import Found
 
 # Two writes within one tick of the kernel's clock leave the same time stamp (4 ms at 250 Hz): a file is
 # only believed to be still when its last change is older than this before the reading starts.
-_FAILING_DISK = "the disk below the application may be failing; check it before anything else"
 _SETTLED_NS = 50_000_000
 _SPECIAL = {
     stat.S_IFIFO: "FIFO",
@@ -43,37 +49,14 @@ _SPECIAL = {
 }
 
 
+def _unreadable(path: bytes, why: object) -> SourceError:
+    return SourceError(f"{os.fsdecode(path)} cannot be read: {why}", hint=FAILING_DISK)
+
+
 class Watcher(Protocol):
     """Who is told how many bytes of content have been read."""
 
     def __call__(self, count: int) -> None: ...
-
-
-class Patience:
-    """How long all files together may keep us waiting for a quiet moment (Transaction/Timeout)."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._used = 0.0
-
-    def again(self, path: bytes, began: float) -> None:
-        """Account for a reading that was in vain. Raises SourceNeverQuietError at the limit."""
-        self._used += self._clock.monotonic() - began
-        if self._used >= self._seconds:
-            raise SourceNeverQuietError(
-                f"{os.fsdecode(path)} changed while it was read, again and again for {self._used:.0f} s",
-                hint="back up at a quiet hour, stop the application meanwhile, or raise "
-                "Advanced/Transaction/Timeout; no torn copy was published",
-            )
-
-    def now(self) -> float:
-        """The monotonic time, in seconds."""
-        return self._clock.monotonic()
-
-    def instant_ns(self) -> int:
-        """The wall clock in nanoseconds, to compare with time stamps of files."""
-        return int(self._clock.now().timestamp() * 1e9)
 
 
 class Archiver:
@@ -96,6 +79,7 @@ class Archiver:
         self._patience = patience
         self._stop = stop
         self._watcher = watcher
+        self._start = frames.mark()
         self._batch = frames.buffer()
         self._filled = 0
         self._links: dict[tuple[int, int], bytes] = {}
@@ -115,6 +99,30 @@ class Archiver:
             self.left_out.append(
                 (os.fsdecode(found.path), f"a {_SPECIAL.get(kind, 'special file')}")
             )
+
+    def add_clone(self, path: bytes, role: Role, clone: Clone) -> None:
+        """Store a file from its clone, which nobody writes to. Raises as `add`."""
+        with self._alone():
+            facts = os.fstat(clone.descriptor)
+            try:
+                member = self._stream(path, role, clone.descriptor, facts, clone.attributes)
+            except ReadError as error:
+                raise _unreadable(path, error) from error
+        if member is None:
+            raise _unreadable(path, "its clone became shorter")
+        self._done(member, 0)
+
+    def start_over(self) -> None:
+        """Forget everything that was stored, as if nothing had been read yet. Raises OSError."""
+        self._frames.give_back(self._batch)
+        self._frames.rewind(self._start)
+        self._batch = self._frames.buffer()
+        self._filled = 0
+        self._spool.start_over()
+        self._links.clear()
+        self.skipped.clear()
+        self.left_out.clear()
+        self.content_bytes = 0
 
     def finish(self) -> None:
         """Close the tar stream."""
@@ -161,10 +169,7 @@ class Archiver:
             else:
                 self._add_large(found, role, descriptor)
         except ReadError as error:
-            raise SourceError(
-                f"{os.fsdecode(found.path)} cannot be read: {error}",
-                hint=_FAILING_DISK,
-            ) from error
+            raise _unreadable(found.path, error) from error
         finally:
             os.close(descriptor)
         if opened.st_nlink > 1:
@@ -206,15 +211,14 @@ class Archiver:
         )
 
     def _add_large(self, found: Found, role: Role, descriptor: int) -> None:
-        self._flush()
-        self._frames.give_back(self._batch)
-        try:
+        with self._alone():
             mark = self._frames.mark()
             while True:
                 before = self._settle(descriptor, found.path)
                 began = self._patience.now()
+                attributes = attributes_of(before)
                 try:
-                    member = self._stream(found, role, descriptor, before)
+                    member = self._stream(found.path, role, descriptor, before, attributes)
                 except ReadError:
                     self._frames.rewind(mark)  # the backup goes on when it is an attachment
                     raise
@@ -222,19 +226,31 @@ class Archiver:
                     break
                 self._frames.rewind(mark)
                 self._patience.again(found.path, began)
-        finally:
-            self._batch = self._frames.buffer()
         self._done(member, 0)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The stream without the batch of small members: what was in it is sent, a new one comes after."""
+        self._flush()
+        self._frames.give_back(self._batch)
+        try:
+            yield
+        finally:
+            self._batch = self._frames.buffer()
+
     def _stream(
-        self, found: Found, role: Role, descriptor: int, facts: os.stat_result
+        self,
+        path: bytes,
+        role: Role,
+        descriptor: int,
+        facts: os.stat_result,
+        attributes: Attributes,
     ) -> Member | None:
         """Send one reading through; None when the file became shorter meanwhile."""
         size = facts.st_size
         cut = frame_bytes(size)
         extents = find_extents(descriptor, facts, cut)
-        attributes = attributes_of(facts)
-        header = member_header(found.path, Kind.FILE, attributes, size=size, extents=extents)
+        header = member_header(path, Kind.FILE, attributes, size=size, extents=extents)
         at = self._frames.position
         self._submit_bytes(header)
         digest = blake3()
@@ -246,7 +262,7 @@ class Archiver:
             position = offset + length
         digest_zeros(digest, size - position)
         return Member(
-            found.path,
+            path,
             Kind.FILE,
             role,
             size,
@@ -283,14 +299,16 @@ class Archiver:
         return True
 
     def _settle(self, descriptor: int, path: bytes) -> os.stat_result:
-        """Facts of the file once its last change is old enough to be told from the next one."""
+        """Facts of the file once its last change is old enough to be told from the next one, whoever makes it."""
         while True:
             self._stop.check()
             began = self._patience.now()
             facts = os.fstat(descriptor)
-            changed_ns = max(facts.st_mtime_ns, facts.st_ctime_ns)
-            if not 0 <= self._patience.instant_ns() - changed_ns < _SETTLED_NS:
-                return facts
+            if not is_young(facts, self._patience.instant_ns(), _SETTLED_NS):
+                # after the facts: what is written before its page is clean is in the copy, all else is seen
+                make_clean(descriptor, facts.st_size)
+                if is_still(facts, os.fstat(descriptor), Role.DATA):
+                    return facts
             pause(_SETTLED_NS / 1e9)
             self._patience.again(path, began)
 
@@ -326,50 +344,3 @@ class Archiver:
         self.content_bytes += stored_bytes(member)
         if unreported:
             self._watcher(unreported)
-
-
-# --- the log --------------------------------------------------------------------------------------
-
-
-def store_file(frames: FrameWriter, descriptor: int, path: bytes, *, stop: StopRequest) -> Member:
-    """Store one log as a plain stream of frames; it may grow meanwhile. Raises SourceError, OSError."""
-    facts = os.fstat(descriptor)
-    size = facts.st_size
-    digest = blake3()
-    cut = frame_bytes(size)
-    for offset in range(0, size, cut):
-        stop.check()
-        count = min(cut, size - offset)
-        buffer = frames.buffer(cut)
-        with memoryview(buffer)[:count] as block:
-            _fill_log(descriptor, block, offset, path)
-            digest.update(block)
-        frames.submit(buffer, count)
-    if size == 0:
-        frames.submit_empty()
-    return Member(
-        path,
-        Kind.FILE,
-        Role.LOG,
-        size,
-        attributes_of(facts),
-        0,
-        0,
-        digest=digest.hexdigest(),
-    )
-
-
-def _fill_log(descriptor: int, block: memoryview, offset: int, path: bytes) -> None:
-    try:
-        whole = fill(descriptor, block, offset)
-    except ReadError as error:
-        raise SourceError(
-            f"the log {os.fsdecode(path)} cannot be read: {error}",
-            code=Code.LOG_BACKUP_FAILED,
-            hint=_FAILING_DISK,
-        ) from error
-    if not whole:
-        raise SourceNeverQuietError(
-            f"the log {os.fsdecode(path)} became shorter while it was read",
-            hint="it was renewed during the backup; the next attempt will find it whole",
-        )

@@ -33,7 +33,7 @@ from engine.restoring import Told, in_place_plan, refuse_open_files, undo_in
 from engine.selection import Selection
 from engine.sets import Inventory, StoredSet, take_inventory
 from engine.setsource import SetSource, open_set
-from engine.undo import is_dead_restore
+from engine.undo import has_dead_restore
 from settings.layout import DatabaseLayout
 
 _WORKERS = os.cpu_count() or 2
@@ -72,7 +72,7 @@ def undo_if_dead(layout: DatabaseLayout, told: Told, traces: dict[str, Any] | No
 
     `traces` are what the lock tells. Raises BusyError when a restore is on, RestoreError.
     """
-    if not is_dead_restore(traces):
+    if not has_dead_restore(layout.package, traces):
         return None
     since = told.around.clock.now().isoformat(timespec="seconds")
     with holding(layout.package / "Logs" / DATABASE_LOCK, DOING, since) as lock:

@@ -3,13 +3,15 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.errors import BusyError, Code, DestinationError, EngineError
+from engine.anchor import anchored
+from engine.answering import answers_with, require_answer
+from engine.errors import Code, DestinationError, EngineError
 from engine.files import destination_failure, remove_tree
 from engine.guard import Guard, start_guard
 from engine.history import HISTORY, highest_number, load_history
@@ -17,6 +19,7 @@ from engine.hooks import Told, run_shutdown, run_startup
 from engine.host import keep_freed_memory
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
 from engine.manifest import SetFacts
+from engine.mounts import kind_of
 from engine.plan import (
     Plan,
     Sources,
@@ -74,9 +77,8 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
             times = Times(request.scheduled, started, around.clock.now(), request.zone)
             removed = (f"Deleted before writing : {folder}" for folder in run.removed_before)
             recorder.failed("backup", error, times, (*run.notes, *run.hook_notes, *removed))
-            with suppress(
-                OSError
-            ):  # it is in the journal; this is for `status`, also on a full disk
+            # it is in the journal; this is for `status`, also on a full disk
+            with suppress(OSError):
                 failure = {"ended": times.ended.isoformat(), "code": int(error.code)}
                 lock.remember({**lock.memory, "failure": {**failure, "text": str(error)[:1000]}})
                 if not is_dead_restore(lock.left_behind):  # it is to be undone before all else
@@ -122,10 +124,10 @@ class _Run:
         settings = reading.settings
         self._recorder.verbose = settings.verbose_journal
         destination = resolve_destination(self._layout, settings, self._request.path_map)
+        require_answer(destination, self._around.stop)
         self._know(destination)
-        self._warnings += clean_up(
-            self._lock, self._recorder, destination, self._layout, self._around.clock
-        )
+        clock = self._around.clock
+        self._warnings += clean_up(self._lock, self._recorder, destination, self._layout, clock)
         self._around.report(Progress("planning", 0, 0))
         sources = self._find_sources(reading)
         separate = not self._request.accept_destination and was_separate(
@@ -177,7 +179,7 @@ class _Run:
 
     def _know(self, destination: object) -> None:
         """A folder that holds a history is the one we know: failures can be recorded in it from now on."""
-        if isinstance(destination, str | Path) and (Path(destination) / HISTORY).is_file():
+        if isinstance(destination, str | Path) and answers_with(Path(destination), HISTORY):
             self._recorder.destination = Path(destination)
 
     def _is_unchanged(self, destination: Path) -> bool:
@@ -200,7 +202,7 @@ class _Run:
     def _ask(self, hook: Hook, destination: Path, settings: Settings, sources: Sources) -> None:
         """What can be refused is refused before the startup hook is asked; all is looked at again after it."""
         total = measure_content(sources, destination)
-        with waiting_for(destination / DESTINATION_LOCK):
+        with self._holding(destination) as held, waiting_for(held / DESTINATION_LOCK):
             plan = self._plan(destination, settings, total)
         self._note(plan.number, destination)
         self._tell_of(plan, sources)
@@ -210,25 +212,25 @@ class _Run:
         settings = reading.settings
         sources = self._find_sources(reading)
         total = measure_content(sources, destination)
-        identity = destination.stat()
-        with waiting_for(destination / DESTINATION_LOCK):
-            plan = self._plan(destination, settings, total)
-            staging = staging_folder(
-                destination, self._base, plan.number, database_tag(self._layout.data_file)
-            )
-            self._note(plan.number, destination)
-            removed = self._remove(plan.remove_before)
-            self.removed_before = [removal.stored.folder for removal in removed]
-            staging.mkdir(mode=0o750)
-        self._tell_of(plan, sources)
-        try:
-            facts = self._write(destination, staging, reading, plan, total)
-            self._around.stop.check()
-            folder = self._publish(staging, facts.number, identity)
-        except BaseException:
-            _discard(staging)
-            raise
-        return self._record(folder, facts, settings, removed)
+        with self._holding(destination) as held:
+            with waiting_for(held / DESTINATION_LOCK):
+                plan = self._plan(destination, settings, total)
+                tag = database_tag(self._layout.data_file)
+                staging = staging_folder(held, self._base, plan.number, tag)
+                self._note(plan.number, destination)
+                removed = self._remove(plan.remove_before, held)
+                self.removed_before = [removal.stored.folder for removal in removed]
+                staging.mkdir(mode=0o750)
+            self._tell_of(plan, sources)
+            try:
+                with anchored(staging, of=None) as inside:
+                    facts = self._write(held, inside, reading, plan, total)
+                    self._around.stop.check()
+                    folder = self._publish(staging, inside, facts.number, destination)
+            except BaseException:
+                _discard(staging)
+                raise
+            return self._record(folder, facts, settings, removed, held)
 
     def _write(
         self, destination: Path, staging: Path, reading: Reading, plan: Plan, total: int
@@ -248,8 +250,12 @@ class _Run:
                 settings_digest=reading.digest,
                 total_bytes=total,
                 workers=os.cpu_count() or 2,
+                held=guard.holds,
+                may_clone=guard.may_clone,
             )
-            return write_set(job, guard.watching(self._around), guard.let_go)
+            written = write_set(job, guard.watching(self._around), guard.let_go)
+            self.hook_notes += written.notes
+            return written.facts
 
     @contextmanager
     def _guarding(self) -> Iterator[Guard]:
@@ -260,6 +266,9 @@ class _Run:
             guard.end()
             self.hook_notes += (*guard.notes, *guard.warnings)
             self._warnings += guard.warnings
+
+    def _holding(self, destination: Path) -> AbstractContextManager[Path]:
+        return anchored(destination, of=self._layout.package)
 
     def _tell_of(self, plan: Plan, sources: Sources) -> None:
         files = tuple(str(root.source) for root in sources.roots)
@@ -272,17 +281,16 @@ class _Run:
             warning = f"{name} is not counted as a set and was left alone: {why}"
             if warning not in self._warnings:
                 self._warnings.append(warning)
-        history = load_history(destination)
-        known = highest_number(history.document, self._recorder.structure)
+        known = highest_number(load_history(destination).document, self._recorder.structure)
         remembered = self._lock.memory.get("number")
-        if isinstance(remembered, int):
-            known = max(known, remembered)
+        known = max(known, remembered if isinstance(remembered, int) else 0)
         return plan_backup(
             inventory,
             settings,
             known_number=known,
             content_bytes=total,
             free_bytes=free_bytes(destination),
+            kind=kind_of(destination),
         )
 
     def _inventory(self, destination: Path) -> Inventory:
@@ -305,60 +313,58 @@ class _Run:
             logs = self._layout.package / "Logs"
             raise destination_failure(logs, "writing the lock there", error) from error
 
-    def _publish(self, staging: Path, number: int, identity: os.stat_result) -> Path:
+    def _publish(self, staging: Path, inside: Path, number: int, destination: Path) -> Path:
         """One rename makes the whole set appear; the folder must still be the one the plan was made for."""
-        destination = staging.parent
-        now = destination.stat()
-        if (now.st_dev, now.st_ino) != (identity.st_dev, identity.st_ino):
+        if not destination.samefile(staging.parent):
             raise DestinationError(
                 f"{destination} is not the folder it was when the backup began: it was unmounted or replaced",
                 hint="mount the volume again; the set was not published",
             )
-        folder = destination / set_name(self._base, number)
-        show_set(staging, folder)
-        return folder
+        if not staging.samefile(inside) or staging.is_symlink():
+            raise DestinationError(
+                f"{destination / staging.name}, in which the set was written, was replaced by something else",
+                hint="see who else works in the backup folder; the set was not published",
+            )
+        name = set_name(self._base, number)
+        show_set(staging, staging.with_name(name))
+        return destination / name
 
     def _record(
-        self, folder: Path, facts: SetFacts, settings: Settings, removed: list[Removal]
+        self, folder: Path, facts: SetFacts, settings: Settings, removed: list[Removal], held: Path
     ) -> Outcome:
         """History, journal, rotation, memory: from here on the set is safe and nothing may harm it."""
         destination = folder.parent
         with self._unharmed("what the next run must know could not be written"):
             separate = is_separate(destination, self._layout.package)
-            memory: dict[str, Any] = {
-                "number": facts.number,
-                "destination": str(destination),
-                "separate": separate,
-            }
-            self._lock.remember(memory)
+            memory: dict[str, Any] = {"number": facts.number, "destination": str(destination)}
+            self._lock.remember({**memory, "separate": separate})
         notes = (*self.notes, *_not_done(settings))
         surplus: tuple[Removal, ...] = ()
         gone: list[Removal] = []
-        lock = destination / DESTINATION_LOCK
+        lock = held / DESTINATION_LOCK
         with self._unharmed("the history could not be written"), waiting_for(lock):
             sets = self._inventory(destination).sets
             surplus = plan_rotation(sets, settings.rotation)
-            self._recorder.sets(destination, sets, surplus, self._around.clock.now())
+            self._recorder.sets(held, sets, surplus, self._around.clock.now())
         with self._unharmed("the Backup journal could not be written"):
-            self._recorder.published(
-                folder, facts, (*removed, *surplus), (*self.hook_notes, *notes)
-            )
+            told = (*self.hook_notes, *notes)
+            self._recorder.published(folder, facts, (*removed, *surplus), told)
         with self._unharmed("restore.py could not be put beside the sets"), waiting_for(lock):
-            place_restorer(destination)
+            place_restorer(held)
         with self._unharmed("old sets could not be removed"), waiting_for(lock):
-            gone = self._remove(surplus)
+            gone = self._remove(surplus, held)
         with self._unharmed("the lock's record could not be cleared"):
             self._lock.note(None)
         names = tuple(removal.stored.folder.name for removal in (*removed, *gone))
         text = f"set {facts.number} was published in {folder}"
         return Outcome(folder, facts, text, names, (*self._warnings, *notes))
 
-    def _remove(self, removals: tuple[Removal, ...]) -> list[Removal]:
+    def _remove(self, removals: tuple[Removal, ...], held: Path) -> list[Removal]:
         """Oldest first: if we are killed here, what remains is a gapless run of newest sets."""
         gone: list[Removal] = []
         for removal in removals:
             with self._unharmed(f"{removal.stored.folder} could not be removed"):
-                remove_set(removal)
+                remove_set(removal, held)
                 gone.append(removal)
         return gone
 
@@ -367,7 +373,7 @@ class _Run:
         """A failure here is told, and does not undo a good set."""
         try:
             yield
-        except (OSError, BusyError) as error:
+        except (OSError, EngineError) as error:
             self._warnings.append(f"{what}: {error}")
 
 

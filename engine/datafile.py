@@ -36,6 +36,11 @@ class DataFacts:
     datalink: bytes | None = None
 
 
+def is_of_4d(head: bytes) -> bool:
+    """Whether a file begins as the data files of 4D do."""
+    return head.startswith(_SIGNATURE)
+
+
 def read_data_facts(reader: ByteReader) -> DataFacts:
     """What the first megabyte of a data file tells. Raises DataUnreadableError for an unknown header.
 

@@ -1,11 +1,13 @@
 """Reading a file from the disk itself, past the page cache, in one direction and in constant memory."""
 
 import errno
+import fcntl
 import mmap
 import os
 from pathlib import Path
 
 CHUNK = 4 << 20
+_NOT_DIRECT = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
 class DiskReader:
@@ -51,11 +53,20 @@ class DiskReader:
         view = self._views[number % len(self._ring)]
         done = 0
         while done < CHUNK:
-            count = os.preadv(self.descriptor, [view[done:]], number * CHUNK + done)
+            count = self._read_into(view[done:], number * CHUNK + done)
             done += count
             if count == 0 or done % mmap.PAGESIZE:  # the end of the file
                 break
         self._loaded, self._length = number, done
+
+    def _read_into(self, view: memoryview, offset: int) -> int:
+        try:
+            return os.preadv(self.descriptor, [view], offset)
+        except OSError as error:
+            # a file system may promise direct reading and not know how: that is no damage
+            if error.errno not in _NOT_DIRECT or not _give_up_direct(self.descriptor):
+                raise
+        return os.preadv(self.descriptor, [view], offset)
 
 
 def _open(path: Path) -> int:
@@ -63,8 +74,19 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, flags | os.O_DIRECT)
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in _NOT_DIRECT:
             raise
     descriptor = os.open(path, flags)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     return descriptor
+
+
+def _give_up_direct(descriptor: int) -> bool:
+    """Open this very file anew as others do, its pages dropped from the cache; False when it is so already."""
+    if not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+        return False
+    ordinary = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.dup2(ordinary, descriptor, inheritable=False)
+    os.close(ordinary)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    return True

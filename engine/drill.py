@@ -266,8 +266,8 @@ def _remove(place: Path) -> None:
     try:
         remove_tree(place)
     except PermissionError:
-        for folder, _, _ in os.walk(place):
-            os.chmod(folder, 0o700)  # noqa: PTH101 - names as the walk gives them, links are none of them
+        for _, _, _, folder in os.fwalk(place):
+            os.fchmod(folder, 0o700)
         remove_tree(place)
 
 

@@ -7,12 +7,14 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import DestinationError, EngineError, NoRoomError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_OWNERS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 _FLAT = ".backup4d-deep-"
 
 
@@ -50,40 +52,114 @@ def replacing(target: Path, *, mode: int = 0o644, stays_ours: bool = False) -> I
     fsync_folder(target.parent)
 
 
-def read_regular(file: Path, limit: int) -> bytes:
+def open_regular(file: Path, *, links: bool = True) -> BufferedReader:
+    """Open a regular file for reading: a FIFO keeps nobody waiting, and of what is refused nothing stays open.
+
+    Without `links` it is one that no link leads to. Raises OSError.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(file, flags if links else flags | os.O_NOFOLLOW)
+    try:
+        _refuse_irregular(descriptor, file)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_irregular(descriptor: int, file: Path) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(file))
+
+
+def read_regular(file: Path, limit: int, *, links: bool = True) -> bytes:
     """Read a small regular file without hanging on a FIFO or device.
 
+    Without `links` it is one of ours, which no link leads to: what a planted one leads to is not read.
     Raises OSError; `limit` is in bytes, a larger file raises OSError with EFBIG.
     """
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        facts = os.fstat(stream.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(file))
+    with open_regular(file, links=links) as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(file))
     return data
 
 
+def read_end(file: Path, count: int) -> bytes:
+    """The last bytes of a regular file that no link leads to, without hanging on a FIFO. Raises OSError."""
+    with open_regular(file, links=False) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        stream.seek(max(0, size - count))
+        return stream.read(count)
+
+
 def give_to_owner_of(folder: Path, target: int | Path) -> None:
     """Made by root, a file goes to the owner of its folder, so that the service's user can work with it.
 
-    `target` is an open descriptor or a path that is not followed. Raises OSError.
+    `target` is an open descriptor or a path that is not followed. Raises OSError, also for a file that has
+    another name elsewhere: it may be anybody's.
     """
     if os.geteuid() != 0:
         return
     owner = folder.stat()
     if isinstance(target, int):
-        os.fchown(target, owner.st_uid, owner.st_gid)
-    else:
-        os.chown(target, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        _refuse_linked(target, owner)
+        _give(target, owner)
+        return
+    descriptor = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _refuse_linked(descriptor, owner)
+        _give(f"/proc/self/fd/{descriptor}", owner)
+    finally:
+        os.close(descriptor)
+
+
+def _give(target: int | str, owner: os.stat_result) -> None:
+    """Where a file system keeps no owners (vfat), or lets not even root change them (NFS), all is his who mounted it."""
+    try:
+        os.chown(target, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        if error.errno not in _NO_OWNERS:
+            raise
+
+
+def hand_over(folder: Path, *, like: Path) -> None:
+    """Give a finished folder with its files to the owner of `like`, and make its names durable. Raises OSError."""
+    for path in folder.iterdir():
+        give_to_owner_of(like, path)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        give_to_owner_of(like, descriptor)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_others(descriptor: int, file: Path) -> None:
+    """Raise OSError for an open file that somebody may have planted: no plain one, or of somebody else's."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "it is not a plain file", str(file))
+    _refuse_linked(descriptor, file.parent.stat())
+
+
+def _refuse_linked(descriptor: int, folder: os.stat_result) -> None:
+    """Raise OSError for a second name of a file that does not belong to the owner of its folder.
+
+    Where the kernel lets users make hard links to files of others, the owner of a folder could have them written to.
+    """
+    facts = os.fstat(descriptor)
+    is_folder = stat.S_ISDIR(facts.st_mode)
+    if not is_folder and facts.st_nlink > 1 and facts.st_uid != folder.st_uid:
+        raise OSError(errno.EPERM, "it is a second name of a file of somebody else's")
 
 
 def make_folder(folder: Path, *, like: Path) -> None:
     """Make a folder when it is missing; made by root, it belongs to the owner of `like`. Raises OSError."""
     try:
-        folder.mkdir()
+        folder.mkdir(0o750)
     except FileExistsError:
         return
     give_to_owner_of(like, folder)
@@ -151,7 +227,14 @@ def destination_failure(folder: Path, doing: str, cause: OSError) -> EngineError
             f"no room left in {folder} while {doing}: {cause.strerror}",
             hint="free room there, or keep fewer sets (SetNumber/Value)",
         )
+    hint = "check that the volume is mounted, writable and healthy"
+    if cause.errno == errno.EFBIG:
+        hint = (
+            "no file there may be that large: 4 GiB on vfat, or a limit of this user (ulimit -f); let 4D's"
+            " settings cut archives into segments (FileSegmentation/DefaultSize)"
+        )
+    if cause.errno == errno.EROFS:
+        hint = "mount it for writing; one that turned read-only by itself is damaged: see dmesg, and check it"
     return DestinationError(
-        f"backup folder {folder} failed while {doing}: {cause.strerror}",
-        hint="check that the volume is mounted, writable and healthy",
+        f"backup folder {folder} failed while {doing}: {cause.strerror}", hint=hint
     )

@@ -15,15 +15,25 @@ from settings.service_model import Hook
 class Guard:
     """A guard that is ready; `running` None stands for none, and then there is nothing to do.
 
+    `may_clone`: what it holds still can be cloned. On a frozen file system a clone waits for the thaw, and nobody can
+    kill who waits: a guard that was not told to let go because we cannot die would freeze it to its own limit.
     `notes` are lines for the journal, `warnings` what went wrong after the files were read.
     """
 
-    def __init__(self, running: Running | None, around: Surroundings) -> None:
+    def __init__(
+        self, running: Running | None, around: Surroundings, *, may_clone: bool = True
+    ) -> None:
+        self.may_clone = may_clone
         self.notes: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self._running = running
         self._around = around
         self._told = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is one, and it was not told to let go yet."""
+        return self._running is not None and not self._told
 
     def watching(self, around: Surroundings) -> Surroundings:
         """The same surroundings; whoever reports there hears at once that the guard was lost."""
@@ -86,24 +96,27 @@ class Guard:
 
 def start_guard(hook: Hook | None, told: Told, around: Surroundings) -> Guard:
     """A guard that is ready; `end` must be called in any case. Raises EngineError, StoppedError."""
-    return Guard(None if hook is None else _start(hook, told, around), around)
+    if hook is None:
+        return Guard(None, around)
+    running, may_clone = _start(hook, told, around)
+    return Guard(running, around, may_clone=may_clone)
 
 
-def _start(hook: Hook, told: Told, around: Surroundings) -> Running:
+def _start(hook: Hook, told: Told, around: Surroundings) -> tuple[Running, bool]:
     running = Running("guard", hook, describe(told, "guard"), told.zone)
     try:
-        _wait_until_ready(running, around)
+        said = _wait_until_ready(running, around)
     except BaseException:
         running.let_go()
         raise
-    return running
+    return running, said == "ready to clone"
 
 
-def _wait_until_ready(running: Running, around: Surroundings) -> None:
+def _wait_until_ready(running: Running, around: Surroundings) -> str:
     running.show(around)
     heard = running.heard(running.limit + MARGIN_SECONDS, around)
     if not isinstance(heard, Ended):
-        return
+        return heard
     around.stop.check()
     if heard.how == "not ready":
         raise EngineError(

@@ -21,6 +21,8 @@ _OTHER_LIMIT = 500
 _SIZE_LIMIT = 64 << 20
 # one backup a minute for nineteen years; a higher number was never given by anybody
 _HIGHEST = 9_999_999
+# arithmetic on what claims to be from another year may leave what dates can hold
+_YEARS = range(1970, 9001)
 
 Document = dict[str, Any]
 
@@ -39,11 +41,11 @@ def load_history(destination: Path) -> LoadedHistory:
     Raises OSError when the disk fails.
     """
     try:
-        data = read_regular(destination / HISTORY, _SIZE_LIMIT)
+        data = read_regular(destination / HISTORY, _SIZE_LIMIT, links=False)
     except FileNotFoundError:
         return LoadedHistory({}, None)
     except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENXIO):
+        if error.errno not in (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENXIO, errno.ELOOP):
             raise
         return LoadedHistory({}, f"it is no readable file ({error.strerror})")
     try:
@@ -118,16 +120,16 @@ def events_of(document: Document, structure: str, kind: str) -> list[tuple[datet
 
 
 def event_rows(document: Document, structure: str, kind: str) -> list[dict[str, Any]]:
-    """The events themselves; each has an end with a zone and a status that is a number."""
+    """The events themselves; each has an end that a clock can show, with a zone, and a status that is a number."""
     found: list[dict[str, Any]] = []
     events = document.get(_OTHER)
     for row in events if isinstance(events, list) else []:
         try:
             is_meant = row["event"] == kind and row["structurePath"] == structure
             ended, _ = datetime.fromisoformat(row["endingDate"]), int(row["status"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        if is_meant and ended.tzinfo is not None:
+        if is_meant and ended.tzinfo is not None and ended.year in _YEARS:
             found.append(row)
     return found
 

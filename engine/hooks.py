@@ -21,6 +21,7 @@ from engine.errors import EngineError
 from engine.history import utc_text
 from engine.host import start_process
 from engine.journal import one_line
+from engine.keeper import READY
 from engine.progress import Progress
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
@@ -130,7 +131,7 @@ class Ended:
         """The last line it wrote that says something; standard error counts more."""
         for text in (self.err, self.out):
             said = (line.strip() for line in text.splitlines())
-            lines = [line for line in said if line and (line != "ready" or self.held is None)]
+            lines = [line for line in said if line and (line not in READY or self.held is None)]
             if lines:
                 return one_line(lines[-1])[:_MESSAGE_LENGTH]
         return ""

@@ -13,7 +13,7 @@ from typing import Any
 from engine.arrival import Strict
 from engine.errors import RestoreError
 from engine.exchanges import plan_swap
-from engine.files import fsync_folder
+from engine.files import fsync_folder, give_to_owner_of
 from engine.inplaceplan import InPlacePlan
 from engine.lock import Lock
 from engine.progress import Report
@@ -107,10 +107,8 @@ def _exchange(
     """The record is there before the lock speaks of it: a note without a record means that all was done."""
     folder = record.parent
     try:
-        facts = folder.parent.stat()
         folder.mkdir(mode=0o750)
-        if os.geteuid() == 0:
-            os.chown(folder, facts.st_uid, facts.st_gid)
+        give_to_owner_of(folder.parent, folder)
     except OSError as error:
         raise RestoreError(
             f"{folder} could not be made: {error.strerror}; nothing was exchanged"

@@ -3,17 +3,15 @@
 Entries are rendered by pure functions and appended whole or not at all.
 """
 
-import errno
 import os
 import re
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 from engine.errors import EngineError
-from engine.files import fsync_folder, give_to_owner_of
+from engine.files import fsync_folder, give_to_owner_of, refuse_others
 
 LIMIT_BYTES = 10_000_000
 _LAST_NUMBER = 999
@@ -80,13 +78,12 @@ def append(folder: Path, text: str, *, limit: int = LIMIT_BYTES) -> Path:
     if current is None:
         file, fresh = _file(folder, 1), True
     else:
-        file, fresh = current, current.stat().st_size > limit
+        file, fresh = current, current.lstat().st_size > limit
         if fresh:
             file = _file(folder, _number(current) % _LAST_NUMBER + 1)
             file.unlink(missing_ok=True)
-    _append_whole(file, text.encode("utf-8", "backslashreplace"))
+    _append_whole(file, text.encode("utf-8", "backslashreplace"), is_fresh=fresh)
     if fresh:
-        give_to_owner_of(folder, file)
         fsync_folder(folder)
     return file
 
@@ -104,15 +101,16 @@ def current_journal(folder: Path) -> Path | None:
     """The file entries go to now; None when there is none yet. Raises OSError."""
     # the one written last: after the numbers wrapped round, the highest is not the newest
     files = [file for file in folder.iterdir() if _number(file) > 0]
-    return max(files, key=lambda file: (file.stat().st_mtime_ns, _number(file)), default=None)
+    return max(files, key=lambda file: (file.lstat().st_mtime_ns, _number(file)), default=None)
 
 
-def _append_whole(file: Path, entry: bytes) -> None:
+def _append_whole(file: Path, entry: bytes, *, is_fresh: bool) -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(file, flags | os.O_NONBLOCK, 0o644)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file", str(file))
+        refuse_others(descriptor, file)
+        if is_fresh:
+            give_to_owner_of(file.parent, descriptor)
         before = os.fstat(descriptor).st_size
         data = _closing(descriptor, before) + entry
         try:

@@ -19,7 +19,8 @@ from engine.host import Clock, HostClock, pause, start_hook
 
 GRACE_SECONDS = 5.0
 TAIL_BYTES = 4096
-_READY = b"ready"
+READY = ("ready", "ready to clone")
+_READY = tuple(word.encode() for word in READY)
 _CHUNK = 1 << 16
 _LAST_CHUNKS = 64  # after its end, what a daemon it left behind goes on writing is of no interest
 
@@ -97,10 +98,11 @@ class _Keeper:
     def _look_for_ready(self, data: bytes) -> None:
         *lines, rest = (self._line + data).split(b"\n")
         self._line = rest[-TAIL_BYTES:]
-        if not self._how and any(line.strip() == _READY for line in lines):
+        said = next((line.strip() for line in lines if line.strip() in _READY), None)
+        if not self._how and said is not None:
             self._ready_at = self._clock.monotonic()
             self._deadline = None
-            _say("ready")
+            _say(said.decode())
 
     def _exited(self, descriptor: int) -> None:
         self._selector.unregister(descriptor)

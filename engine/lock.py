@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.anchor import known_name
 from engine.errors import BusyError, DestinationError
-from engine.files import give_to_owner_of, make_folder
+from engine.files import give_to_owner_of, make_folder, refuse_others
 from engine.host import pause
 
 DATABASE_LOCK = ".backup4d.lock"
@@ -65,9 +66,11 @@ class Lock:
 def _open_lock(file: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(file, flags, 0o640)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        refuse_others(descriptor, file)
+    except OSError:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a plain file", str(file))
+        raise
     return descriptor
 
 
@@ -109,13 +112,13 @@ def waiting_for(file: Path) -> Iterator[None]:
         descriptor = _open_lock(file)
     except PermissionError as error:
         raise DestinationError(
-            f"the lock {file} cannot be opened: {error.strerror}",
+            f"the lock {known_name(file)} cannot be opened: {error.strerror}",
             hint="the user that runs backup4d must be able to write it",
         ) from error
     try:
         give_to_owner_of(file.parent, descriptor)
         if not _try_for(descriptor, seconds=60):
-            raise BusyError(f"{file} has been held by another program for a minute")
+            raise BusyError(f"{known_name(file)} has been held by another program for a minute")
         yield
     finally:
         with suppress(OSError):
@@ -125,7 +128,7 @@ def waiting_for(file: Path) -> Iterator[None]:
 def current_holder(file: Path) -> dict[str, Any] | None:
     """What the holder of a lock says it does, None when nobody holds it. Raises OSError."""
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _open_plain(file, os.O_RDWR)
     except FileNotFoundError:
         return None
     try:
@@ -176,9 +179,18 @@ def instant_in(traces: dict[str, Any], key: str) -> datetime | None:
     return instant if instant.tzinfo is not None else None
 
 
+def _open_plain(file: Path, access: int) -> int:
+    """Open the lock as it is there; a pipe in its place keeps nobody waiting. Raises OSError."""
+    descriptor = os.open(file, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a plain file", str(file))
+    return descriptor
+
+
 def _read_record(file: Path, offset: int) -> dict[str, Any] | None:
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _open_plain(file, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

@@ -5,8 +5,8 @@ thousand sets is read quickly and a manifest with a million members in little me
 described in docs/archive-format.md.
 """
 
+import hashlib
 import json
-import os
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from engine.errors import DamagedError, MissingSetError, NotPermittedError, RefusedError
+from engine.files import open_regular
 from engine.frametable import FrameTable
 from engine.member import Member, member_from_json, member_to_json
 from engine.output import StoredFile
@@ -96,6 +97,12 @@ class MemberSpool:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self.count = 0
+
+    def start_over(self) -> None:
+        """Forget all members. Raises OSError."""
+        self._stream.seek(0)
+        self._stream.truncate()
         self.count = 0
 
     def add(self, member: Member) -> None:
@@ -203,10 +210,16 @@ def iterate_members(folder: Path) -> Iterator[Member]:
     raise _damaged(folder, ValueError("it ends too early"))
 
 
+def manifest_digest(folder: Path) -> str:
+    """The SHA-256 of the manifest's bytes. Raises OSError, also when it is no plain file."""
+    with open_regular(folder / MANIFEST, links=False) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _lines(folder: Path) -> Generator[bytes, None, None]:
     file = folder / MANIFEST
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        stream = open_regular(file, links=False)
     except PermissionError as error:
         raise NotPermittedError(
             f"{file} may not be read by this user",
@@ -218,7 +231,7 @@ def _lines(folder: Path) -> Generator[bytes, None, None]:
             hint="this folder is not a whole set of backup4d, or its disk has failed",
         ) from error
     try:
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
+        with stream:
             while line := stream.readline(_LINE_LIMIT):
                 yield line.rstrip(b"\n")
     except OSError as error:
@@ -249,8 +262,9 @@ def _check_format(values: dict[str, Any], folder: Path) -> None:
         raise _damaged(folder, ValueError("it is not a manifest of backup4d"))
     if values["version"] > VERSION:
         raise RefusedError(
-            f"{folder / MANIFEST} has format version {values['version']}; this program knows {VERSION}",
-            hint="use the backup4d that wrote it or a newer one; tar and zstd can always unpack it",
+            f"{folder / MANIFEST} was written by a newer backup4d: it has format version"
+            f" {values['version']}, this one reads up to {VERSION}",
+            hint="install that backup4d or a newer one; tar and zstd can always unpack it",
         )
 
 

@@ -27,6 +27,18 @@ def mount_points() -> frozenset[Path]:
     return frozenset()
 
 
+def kind_of(folder: Path) -> str:
+    """The kind of file system a folder lies on, as the kernel calls it; empty where it does not tell. Raises OSError."""
+    wanted = folder.stat().st_dev
+    device = f"{os.major(wanted)}:{os.minor(wanted)}".encode()
+    with suppress(OSError, ValueError, IndexError):
+        for line in _TABLE.read_bytes().splitlines():
+            fields = line.split(b" ")
+            if fields[2] == device:
+                return os.fsdecode(fields[fields.index(b"-") + 1])
+    return ""
+
+
 def volume_of(folder: Path, mounts: frozenset[Path]) -> Volume:
     """On what a folder lies, or would lie when it is made. Raises OSError."""
     while not folder.is_dir():

@@ -3,6 +3,7 @@
 Losing it costs the comparison with the last look, never a restore too many: before each one it must be written.
 """
 
+import errno
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,7 +48,7 @@ class Record:
 def load_record(logs: Path) -> Record:
     """What is remembered; nothing when there is no record or it cannot be used."""
     try:
-        row = json.loads(read_regular(logs / RECORD, _LIMIT))
+        row = json.loads(read_regular(logs / RECORD, _LIMIT, links=False))
         if row["format"] != _FORMAT or row["version"] != _VERSION:
             return Record()
         return Record(
@@ -62,7 +63,10 @@ def load_record(logs: Path) -> Record:
 
 
 def save_record(logs: Path, record: Record) -> None:
-    """Replace it as a whole. Raises OSError."""
+    """Replace it as a whole, but never one that a newer release has written. Raises OSError."""
+    if _is_newer(logs / RECORD):
+        words = "it was written by a newer backup4d; install that one or a newer one"
+        raise OSError(errno.EPERM, words, str(logs / RECORD))
     row = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -74,6 +78,15 @@ def save_record(logs: Path, record: Record) -> None:
     }
     with replacing(logs / RECORD, mode=0o640) as stream:
         stream.write(json.dumps(row, indent=1).encode("ascii"))
+
+
+def _is_newer(file: Path) -> bool:
+    """What it counts must not be forgotten by a release that cannot read it."""
+    try:
+        row = json.loads(read_regular(file, _LIMIT, links=False))
+        return bool(row["format"] == _FORMAT and row["version"] > _VERSION)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _look_to(look: Look, package: Path) -> dict[str, Any]:

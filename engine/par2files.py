@@ -7,7 +7,6 @@ seen here. Only what a packet says of names, sizes and digests is kept.
 import hashlib
 import os
 import re
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from engine.files import open_regular
 from engine.stop import StopRequest
 
-_NAME = re.compile(r".+\.par2", re.IGNORECASE)
+_NAME = re.compile(r".+\.par2", re.IGNORECASE | re.DOTALL)
 _MAGIC = b"PAR2\0PKT"
 _HEADER = struct.Struct("<8sQ16s16s16s")
 _DESCRIPTION = struct.Struct("<16s16s16sQ")
@@ -93,11 +93,8 @@ def read_recoveries(folder: Path, stop: StopRequest) -> tuple[list[Recovery], li
 
 def _read(file: Path, found: dict[bytes, _Found], stop: StopRequest) -> None:
     """Raises OSError, ValueError when it holds no packet or is not to be trusted."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     first: bytes | None = None
-    with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a plain file")
+    with open_regular(file, links=False) as stream:
         for set_id, kind, body in _packets(stream, stop):
             first = first or set_id
             one = found.setdefault(set_id, _Found())

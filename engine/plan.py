@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.anchor import anchored
 from engine.content import (
     Root,
     Selection,
@@ -42,6 +43,8 @@ _REPLACED = "files that a restore replaced"
 _BUILDING = b".backup4d-restoring-"
 # what engine/restoring.py calls them; 4D's own folders of replaced files are content like any other
 _REPLACED_NAME = re.compile(rb"Replaced files \(\d{4}-\d\d-\d\d \d\d-\d\d-\d\d(, \d+)?\)")
+_SMALL_FILES = ("vfat", "msdos", "fuse.fusefat")
+_LARGEST_SMALL = (1 << 32) - 1
 _FIXED_BYTES = 1 << 20  # manifest, checksums, history
 
 
@@ -93,7 +96,8 @@ def prepare_destination(destination: Path, package: Path, *, separate: bool) -> 
     try:
         if not destination.exists():
             check_mounted(destination.parent, package, separate=separate)
-            make_folder(destination, like=package)
+            with anchored(destination.parent, of=package) as held:
+                make_folder(held / destination.name, like=package)
             return
         check_mounted(destination, package, separate=separate)
         if not destination.is_dir():
@@ -227,10 +231,11 @@ def plan_backup(
     known_number: int,
     content_bytes: int,
     free_bytes: int,
+    kind: str = "",
 ) -> Plan:
     """Decide number, early removals and room. Pure; raises NoRoomError.
 
-    `known_number` is the highest number that history and memory know.
+    `known_number` is the highest number that history and memory know; `kind` the destination's file system.
     """
     rotation = settings.rotation
     before: tuple[Removal, ...] = ()
@@ -238,6 +243,7 @@ def plan_backup(
         before = plan_rotation(inventory.sets, rotation, coming=True)
     estimate = _estimate(inventory, content_bytes)
     needed = int(estimate * _MARGIN) + _FIXED_BYTES
+    _refuse_large_files(kind, min(needed, settings.segment_bytes or needed))
     freed = sum(removal.stored.facts.archive_bytes for removal in before)
     if needed > free_bytes + freed:
         raise NoRoomError(
@@ -245,6 +251,15 @@ def plan_backup(
             hint="free room in the backup folder, or keep fewer sets (SetNumber/Value)",
         )
     return Plan(max(inventory.highest, known_number) + 1, before, needed)
+
+
+def _refuse_large_files(kind: str, largest: int) -> None:
+    if kind in _SMALL_FILES and largest > _LARGEST_SMALL:
+        raise NoRoomError(
+            f"an archive of about {_mib(largest)} cannot be written: a file on {kind} has 4 GiB at most",
+            hint="let the settings cut archives into segments (FileSegmentation/DefaultSize 2048), or format"
+            " the disk with exFAT, NTFS or ext4",
+        )
 
 
 def _estimate(inventory: Inventory, content_bytes: int) -> int:

@@ -6,7 +6,9 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+from engine.anchor import anchored, known_name
 from engine.errors import BusyError, EngineError
+from engine.files import read_end
 from engine.history import load_history, save_history, set_aside, with_event, with_sets
 from engine.journal import Entry, append, current_journal, one_line, render
 from engine.lock import DESTINATION_LOCK, waiting_for
@@ -18,6 +20,13 @@ _log = logging.getLogger(__name__)
 _TAIL_BYTES = 1 << 16
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = folder.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
 class Recorder:
     """The two files administrators watch, for one database.
 
@@ -25,11 +34,23 @@ class Recorder:
     """
 
     def __init__(self, package: Path, structure: str, zone: tzinfo) -> None:
-        self.destination: Path | None = None
+        self._destination: Path | None = None
+        self._identity: tuple[int, int] | None = None
         self.verbose = True
         self.structure = structure
+        self.package = package
         self._logs = package / "Logs"
         self.zone = zone
+
+    @property
+    def destination(self) -> Path | None:
+        """Where the history is."""
+        return self._destination
+
+    @destination.setter
+    def destination(self, folder: Path | None) -> None:
+        self._destination = folder
+        self._identity = None if folder is None else _identity(folder)
 
     def journal(self, entry: Entry) -> None:
         """Append one entry. Raises OSError."""
@@ -74,14 +95,17 @@ class Recorder:
 
     def event(self, row: dict[str, Any]) -> None:
         """Add an event to the history; when that fails, the journal has it all the same."""
-        if self.destination is None:
-            return
+        if self.destination is None or _identity(self.destination) != self._identity:
+            return  # unmounted or exchanged: what lies there now is another disk's
         row = {"structurePath": self.structure, **row}
         try:
-            with waiting_for(self.destination / DESTINATION_LOCK):
-                document = load_history(self.destination)
+            with (
+                anchored(self.destination, of=self.package) as held,
+                waiting_for(held / DESTINATION_LOCK),
+            ):
+                document = load_history(held)
                 if document.damage is None:
-                    save_history(self.destination, with_event(document.document, row))
+                    save_history(held, with_event(document.document, row))
         except (OSError, BusyError) as cause:
             _log.warning("the history in %s could not be written: %s", self.destination, cause)
 
@@ -90,9 +114,8 @@ class Recorder:
         with suppress(OSError):
             file = current_journal(self._logs)
             if file is not None:
-                with file.open("rb") as stream:
-                    stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
-                    return one_line(f"Creating archive : {folder}/").encode() in stream.read()
+                told = one_line(f"Creating archive : {folder}/").encode()
+                return told in read_end(file, _TAIL_BYTES)
         return False
 
     def _load(self, destination: Path, now: datetime) -> dict[str, Any]:
@@ -100,7 +123,7 @@ class Recorder:
         if loaded.damage is not None:
             aside = set_aside(destination, now)
             lines = (
-                f"The history was damaged ({loaded.damage}) and is kept as {aside}",
+                f"The history was damaged ({loaded.damage}) and is kept as {known_name(aside)}",
                 "It was rebuilt from the manifests of the sets",
             )
             times = Times(None, now, now, self.zone)

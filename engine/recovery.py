@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.anchor import anchored, known_name
 from engine.errors import EngineError
 from engine.files import remove_tree
 from engine.host import Clock
@@ -40,21 +41,24 @@ def clean_up(
 def _remove_leftovers(destination: Path, layout: DatabaseLayout) -> list[str]:
     """Remove half-made work, one by one; what cannot be removed is said."""
     tag = database_tag(layout.data_file)
-    warnings: list[str] = []
     try:
-        leftovers = [entry for entry in destination.iterdir() if is_leftover(entry.name, tag)]
+        with anchored(destination, of=layout.package) as held:
+            leftovers = [entry for entry in held.iterdir() if is_leftover(entry.name, tag)]
+            return [warning for entry in leftovers for warning in _remove(entry)]
     except OSError:
         return []  # absent or failing: the checks of the destination say what is wrong with it
-    for entry in leftovers:
-        try:
-            if entry.is_dir() and not entry.is_symlink():
-                remove_tree(entry)
-            else:
-                entry.unlink()
-        except OSError as error:
-            why = error.strerror
-            warnings.append(f"{entry}, left by a run that died, could not be removed: {why}")
-    return warnings
+
+
+def _remove(leftover: Path) -> list[str]:
+    try:
+        if leftover.is_dir() and not leftover.is_symlink():
+            remove_tree(leftover)
+        else:
+            leftover.unlink()
+    except OSError as error:
+        name, why = known_name(leftover), error.strerror
+        return [f"{name}, left by a run that died, could not be removed: {why}"]
+    return []
 
 
 def _record_dead_run(
@@ -95,6 +99,6 @@ def _record_published(
         note = "Recorded by the run after it: the run died after the set was published"
         recorder.published(folder, facts, (), (note,))
     destination = folder.parent
-    with waiting_for(destination / DESTINATION_LOCK):
+    with anchored(destination, of=layout.package) as held, waiting_for(held / DESTINATION_LOCK):
         sets = take_inventory(destination, layout.data_file.stem, layout.data_file).sets
-        recorder.sets(destination, sets, (), now)
+        recorder.sets(held, sets, (), now)

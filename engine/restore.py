@@ -6,10 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.anchor import anchored
 from engine.arrival import Strict
 from engine.errors import DamagedError, MissingSetError, RestoreError
 from engine.files import fsync_folder, room
 from engine.framereader import open_archive, open_what_is_there
+from engine.manifest import iterate_members
 from engine.progress import Report
 from engine.rebuild import Rebuild
 from engine.restorelogs import LogPlacing, LogWish, place_logs, plan_log_placing
@@ -18,7 +20,7 @@ from engine.setsource import SetSource, open_set
 from engine.stop import StopRequest
 from engine.swap import move_new
 from engine.targetfile import flush
-from engine.targettree import TargetTree
+from engine.targettree import FOLDER, TargetTree, refuse_planted
 from engine.verify import members_of
 from engine.workplace import BUILDING, workplace
 
@@ -146,10 +148,12 @@ def restore_source(  # noqa: PLR0913 - where from, where to, what, and the three
     streams = sum(archive.frames.raw_bytes for archive in source.manifest.archives)
     with workplace(room_in, needed if wanted is not None else max(needed, streams)) as building:
         files = Rebuild(
-            lambda: TargetTree(building), Strict(), report=report, total=needed, stop=stop
+            lambda: TargetTree.of_new(building), Strict(), report=report, total=needed, stop=stop
         )
         try:
             restore_archives(source, files, workers, wanted, logs)
+            if building.parent != target:
+                _give(building, source)
             flush(building)
             _appear(building, target, aside if is_taken else None)
         except OSError as error:
@@ -242,8 +246,28 @@ def _appear(building: Path, target: Path, aside: Path | None) -> None:
         raise
 
 
+def _give(building: Path, source: SetSource) -> None:
+    """Made by root, the new folder belongs to whom its content belongs to, who is to work with it. Raises OSError."""
+    if os.geteuid() != 0:
+        return
+    first = next(iterate_members(source.manifest.folder), None)
+    descriptor = os.open(building, FOLDER)
+    try:
+        refuse_planted(descriptor)
+        if first is not None:
+            os.fchown(descriptor, first.attributes.uid, first.attributes.gid)
+    finally:
+        os.close(descriptor)
+
+
 def _appear_inside(building: Path, target: Path) -> None:
-    """One rename for each name: until the last one a file says that it is not all."""
+    """One rename for each name; both folders are held, so that what is moved is what was built, and goes nowhere else."""
+    with anchored(building, of=None) as built, anchored(target, of=None) as held:
+        _move_children(built, held)
+
+
+def _move_children(building: Path, target: Path) -> None:
+    """Until the last one is moved, a file says that it is not all."""
     mark = target / UNFINISHED
     mark.touch(exist_ok=False)
     moved: list[Path] = []

@@ -222,7 +222,9 @@ def _bring_back(
         names = SafeNames(_folding(root), (os.fsencode(REPORT),))
         judge = Keeper(lines, names, readable.basis)
         total = source.manifest.facts.content_bytes
-        files = Rebuild(lambda: TargetTree(root), judge, report=report, total=total, stop=stop)
+        files = Rebuild(
+            lambda: TargetTree.of_new(root), judge, report=report, total=total, stop=stop
+        )
         stack.callback(files.close)
         for facts, folder in readable.archives:
             archive = stack.enter_context(open_what_is_there(folder, facts))

@@ -1,7 +1,6 @@
 """An archive file that was encrypted with age for an off-site copy, decrypted into a folder; whole or not at all."""
 
 import os
-import stat
 from pathlib import Path
 
 from engine.errors import (
@@ -12,13 +11,12 @@ from engine.errors import (
     NotPermittedError,
     RestoreError,
 )
-from engine.files import destination_failure, read_regular, replacing
+from engine.files import destination_failure, open_regular, read_regular, replacing
 from engine.progress import Progress, Report
 from engine.stop import StopRequest
 from engine.tool import Ended, find_tool, run_tool
 
 SUFFIX = ".age"
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _HEADER_LIMIT = 1 << 16
 _IDENTITY_LIMIT = 1 << 20
 _BINARY, _ARMOR, _SCRYPT = b"age-encryption.org/v1\n", b"-----BEGIN AGE ENC", b"\n-> scrypt "
@@ -66,15 +64,13 @@ def open_sealed(
 def _check_sealed(file: Path) -> int:
     """The size of a file that age can try with a key."""
     try:
-        descriptor = os.open(file, _OPEN)
+        stream = open_regular(file)
     except PermissionError as error:
         raise NotPermittedError(f"{file} may not be read by this user") from error
     except OSError as error:
         raise MissingSetError(f"{file} cannot be opened: {error.strerror}") from error
-    with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise MissingSetError(f"{file} is not a plain file")
+    with stream:
+        facts = os.fstat(stream.fileno())
         head = stream.read(_HEADER_LIMIT)
     if not head.lstrip().startswith((_BINARY, _ARMOR)):
         raise DamagedError(f"{file} is not a file of age, or its beginning is damaged")

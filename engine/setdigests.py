@@ -2,22 +2,28 @@
 
 import errno
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import EngineError
-from engine.files import read_regular
-from engine.manifest import CHECKSUMS, MANIFEST, parse_checksums, read_manifest
+from engine.files import open_regular, read_regular
+from engine.manifest import CHECKSUMS, MANIFEST, manifest_digest, parse_checksums, read_manifest
 from engine.stop import StopRequest
 
 _CHECKSUMS_LIMIT = 4 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SET_FILE = re.compile(r".+\[\d{4,}(-\d+)?\]\..+", re.DOTALL)
 _CHUNK = 1 << 20
+_NO_FILE = (
+    errno.ENOENT,
+    errno.ELOOP,
+    errno.EIO,
+    errno.EISDIR,
+    errno.EINVAL,
+    errno.ENXIO,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +68,10 @@ class Recorded:
 def read_recorded(folder: Path) -> Recorded:
     """What the files in a folder say, as far as they can be read."""
     sums: dict[str, str] = {}
-    manifest_digest = None
+    found = None
     try:
-        text = read_regular(folder / CHECKSUMS, _CHECKSUMS_LIMIT).decode("utf-8", "surrogateescape")
-        said = parse_checksums(text)
-        sums = {name: digest for name, digest in said.items() if _SHA256.fullmatch(digest)}
-        with (folder / MANIFEST).open("rb") as stream:
-            manifest_digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        sums = _sums(folder)
+        found = manifest_digest(folder)
     except OSError:
         pass  # no digests then, or only those of the archives
     try:
@@ -76,9 +79,25 @@ def read_recorded(folder: Path) -> Recorded:
         listed = {file.name: file.sha256 for archive in archives for file in archive.files}
     except EngineError:
         return Recorded(sums, {}, agree=False)
-    there = {**listed, MANIFEST: manifest_digest}
+    there = {**listed, MANIFEST: found}
     agree = all(sums.get(name) == digest for name, digest in there.items())
     return Recorded(sums, listed, agree=agree)
+
+
+def contradicts_checksums(folder: Path) -> bool:
+    """Whether the manifest is not the one that SHA256SUMS was written for; False where that cannot be told."""
+    try:
+        wanted = _sums(folder).get(MANIFEST)
+        return wanted is not None and wanted != manifest_digest(folder)
+    except OSError:
+        return False
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """The lines of SHA256SUMS that can be right. Raises OSError."""
+    text = read_regular(folder / CHECKSUMS, _CHECKSUMS_LIMIT).decode("utf-8", "surrogateescape")
+    said = parse_checksums(text)
+    return {name: digest for name, digest in said.items() if _SHA256.fullmatch(digest)}
 
 
 def read_digests(file: Path, stop: StopRequest, read: Callable[[int], None]) -> FileDigests | None:
@@ -89,10 +108,7 @@ def read_digests(file: Path, stop: StopRequest, read: Callable[[int], None]) -> 
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     size = 0
     try:
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(file, flags), "rb", buffering=0) as stream:  # noqa: PTH123 - a descriptor
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                return None
+        with open_regular(file, links=False) as stream:
             while piece := stream.read(_CHUNK):
                 stop.check()
                 sha256.update(piece)
@@ -100,7 +116,7 @@ def read_digests(file: Path, stop: StopRequest, read: Callable[[int], None]) -> 
                 size += len(piece)
                 read(len(piece))
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.EIO, errno.EISDIR, errno.ENXIO):
+        if error.errno in _NO_FILE:
             return None
         raise
     return FileDigests(size, sha256.hexdigest(), md5.digest())

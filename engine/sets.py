@@ -3,6 +3,7 @@
 Order is the set number and nothing else; a set counts only when its folder holds a manifest.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -13,13 +14,14 @@ from pathlib import Path
 
 from engine.errors import EngineError
 from engine.files import fsync_folder, remove_tree
-from engine.manifest import MANIFEST, SetFacts, read_set_facts
+from engine.manifest import CHECKSUMS, MANIFEST, SetFacts, read_set_facts
+from engine.setdigests import contradicts_checksums
 from engine.shipped import RESTORER, restorer_version
 from settings.model import KeepAll, KeepLast, Rotation
 
-_SET_FOLDER = re.compile(r"(?P<base>.+)\[(?P<number>\d{4,})\]")
+_SET_FOLDER = re.compile(r"(?P<base>.+)\[(?P<number>\d{4,})\]", re.DOTALL)
 # also what 4D itself leaves in a destination: data[0007].4BK, data[0007-0001].4BK, data[0006].4BL
-_OF_4D = re.compile(r".+\[\d{4,}(-\d+)?\]\.4B[KL]", re.IGNORECASE)
+_OF_4D = re.compile(r".+\[\d{4,}(-\d+)?\]\.4B[KL]", re.IGNORECASE | re.DOTALL)
 _STAGING = ".backup4d-staging-"
 _REMOVING = ".backup4d-removing-"
 
@@ -103,20 +105,35 @@ def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
         match = _SET_FOLDER.fullmatch(entry.name)
         if match is None or match["base"] != base or entry.name.startswith("."):
             continue
-        if entry.is_symlink():
-            unreadable.append(
-                (entry.name, "it is a link; a set that was moved is not ours to remove")
-            )
-            continue
-        try:
-            facts = read_set_facts(entry)
-        except EngineError as error:
-            unreadable.append((entry.name, str(error)))
-            continue
-        if facts.data_file == str(data_file) and facts.number == int(match["number"]):
-            sets.append(StoredSet(entry, facts))
+        match _look_into(entry, int(match["number"]), data_file):
+            case StoredSet() as stored:
+                sets.append(stored)
+            case str(why):
+                unreadable.append((entry.name, why))
+            case None:
+                pass
     sets.sort(key=lambda stored: stored.number)
     return Inventory(tuple(sets), highest, tuple(sorted(unreadable)))
+
+
+def _look_into(folder: Path, number: int, data_file: Path) -> StoredSet | str | None:
+    """The set, why it cannot be used, or None for that of another database."""
+    if folder.is_symlink():
+        return "it is a link; a set that was moved is not ours to remove"
+    try:
+        facts = read_set_facts(folder)
+    except EngineError as error:
+        return str(error)
+    if facts.data_file == str(data_file) and facts.number == number:
+        return StoredSet(folder, facts)
+    # one other byte in its path or number, and a set of ours would never be seen again
+    if contradicts_checksums(folder):
+        return (
+            f"{folder / MANIFEST} is damaged: it does not have the checksum that {CHECKSUMS} says"
+        )
+    if facts.data_file == str(data_file):
+        return f"{folder / MANIFEST} is that of set {facts.number}: the folder was renamed"
+    return None
 
 
 def _number_in(name: str, base: str) -> int:
@@ -168,14 +185,17 @@ def show_set(staging: Path, folder: Path) -> None:
         raise
 
 
-def remove_set(removal: Removal) -> None:
-    """Remove one planned set; it disappears from the list of sets by one rename, then file by file.
+def remove_set(removal: Removal, held: Path) -> None:
+    """Remove one planned set from the folder that holds the sets: one rename takes it off the list, then file by file.
 
-    Raises OSError; what is left then has a hidden name and is removed by the next run.
+    Raises OSError; what is left then has a hidden name and is removed by the next run. Raises it, or an EngineError,
+    also when what has the name of the set is not that set any more.
     """
-    folder = removal.stored.folder
+    folder = held / removal.stored.folder.name
+    if folder.is_symlink() or read_set_facts(folder) != removal.stored.facts:
+        raise OSError(errno.ESTALE, "another one has taken its place")
     tag = database_tag(Path(removal.stored.facts.data_file))
-    hidden = folder.with_name(f"{_REMOVING}{tag}-{folder.name}")
+    hidden = held / f"{_REMOVING}{tag}-{folder.name}"
     folder.rename(hidden)
-    fsync_folder(folder.parent)
+    fsync_folder(held)
     remove_tree(hidden)

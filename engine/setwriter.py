@@ -1,56 +1,55 @@
 """Writing one set into its staging folder: archives, check, manifest, checksums; durable when done."""
 
-import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
-from datetime import date, datetime, time, timedelta
-from enum import Enum
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.archiver import Archiver, Patience, store_file
+from engine.anchor import known_name
+from engine.archiver import Archiver
+from engine.clones import Wanted, cloning
 from engine.codec import frame_bytes, stored_limit
-from engine.content import Root, archive_path
+from engine.content import Root
 from engine.errors import (
     Code,
     DamagedError,
     DestinationError,
     MissingSetError,
-    SourceError,
-    StoppedError,
 )
-from engine.files import fsync_folder, give_to_owner_of
+from engine.files import hand_over
 from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
 from engine.host import Clock
+from engine.intake import Intake, read_cloned, read_cloned_log, read_live, read_log
 from engine.manifest import (
-    CHECKSUMS,
-    MANIFEST,
     ArchiveFacts,
     MemberSpool,
     SetFacts,
-    checksum_line,
-    write_manifest,
 )
-from engine.member import Member, Role
-from engine.output import Output, StoredFile, archive_name
-from engine.plan import Sources, walk_sources
+from engine.member import Role
+from engine.output import Output, archive_name
+from engine.papers import plain, write_papers
+from engine.patience import Patience
+from engine.plan import Sources
 from engine.progress import Progress, Report
 from engine.readback import ReadBack
-from engine.sourcefile import Vanished
 from engine.stop import StopRequest
+from engine.together import find_together
 from engine.version import TOOL
-from engine.walk import Found
 from settings.layout import DatabaseLayout
 from settings.model import CompressionRate, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything the writing of one set needs to know; `staging` exists and is empty."""
+    """Everything the writing of one set needs to know; `staging` exists and is empty.
+
+    `held`: a guard holds the files still; `may_clone`: and lets us clone them meanwhile.
+    """
 
     layout: DatabaseLayout
     settings: Settings
@@ -61,6 +60,16 @@ class Job:
     settings_digest: str
     total_bytes: int
     workers: int
+    held: bool = False
+    may_clone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The final facts of a set, and what the journal says of how its files were read."""
+
+    facts: SetFacts
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,33 +116,78 @@ def first_facts(
     )
 
 
-def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> SetFacts:
+def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> Written:
     """Write, check and make durable; return the final facts of the set.
 
     `all_read` is called the moment no source is needed any more: what is left is between us and the disk.
     Raises SourceError, DamagedError, StoppedError, OSError of the destination, and what `all_read` raises.
     """
-    with tempfile.TemporaryFile(dir=job.staging) as spool_file, ExitStack() as stack:
+    patience = Patience(around.clock, job.settings.transactions.timeout.total_seconds())
+    together = find_together(job.sources, job.layout)
+    with (
+        tempfile.TemporaryFile(dir=job.staging) as spool_file,
+        ExitStack() as stack,
+        cloning(_wanted(job, together), patience, around.stop) as clones,
+    ):
         spool = MemberSpool(spool_file)
-        number = job.facts.number
-        main = stack.enter_context(_writing(job, number, ".tar", ("main", "tar"), around.stop))
-        archiver = _read_main(job, main.frames, spool, around)
-        writing = [main]
-        if job.sources.log is not None:
-            kind, suffix = ("log", "file"), job.sources.log.suffix
-            # numbered one below its set: it holds what happened after the backup before (spec 3.4)
-            log = stack.enter_context(_writing(job, number - 1, suffix, kind, around.stop))
-            spool.add(_read_log(job, job.sources.log, log.frames, around.stop))
-            writing.append(log)
-        all_read()
+        intake = Intake(job.sources, job.destination, together, clones, patience, around.stop)
+        writing = _open_archives(job, around.stop, stack)
+        meter = _Meter(around.report, job.total_bytes)
+        archiver = Archiver(writing[0].frames, spool, patience, stop=around.stop, watcher=meter)
+        _read_all(intake, archiver, [one.frames for one in writing[1:]], all_read, spool)
         archives = tuple(archive.finish(around.report) for archive in writing)
         facts = _final_facts(job, archives, archiver, spool.count, around.clock)
         spool_file.seek(0)
         _write_papers(job, facts, archives, spool_file)
-    for path in (*job.staging.iterdir(), job.staging):
-        give_to_owner_of(job.destination, path)
-    fsync_folder(job.staging)
-    return facts
+    hand_over(job.staging, like=job.destination)
+    return Written(facts, clones.notes)
+
+
+def _wanted(job: Job, together: tuple[Root, ...]) -> Wanted:
+    """The files that belong together and the log, cloned where the service may write."""
+    together = together if job.may_clone else ()
+    log, path = job.sources.log, job.sources.log_path
+    return Wanted(
+        files=together,
+        log=Root(log, path, Role.LOG) if together and log and path else None,
+        # the service may write in the last two, in the first only where sets lie in the application
+        rooms=(
+            *(root.source.parent for root in together[:1]),
+            job.layout.package / "Logs",
+            job.staging,
+        ),
+        held=job.held,
+        seconds=job.settings.transactions.timeout.total_seconds(),
+    )
+
+
+def _open_archives(job: Job, stop: StopRequest, stack: ExitStack) -> list["_Writing"]:
+    """The main archive, and that of the log when there is one."""
+    number, log = job.facts.number, job.sources.log
+    kinds = [(number, ".tar", ("main", "tar"))]
+    if log is not None:
+        # numbered one below its set: it holds what happened after the backup before (spec 3.4)
+        kinds.append((number - 1, log.suffix, ("log", "file")))
+    return [stack.enter_context(_writing(job, *kind, stop)) for kind in kinds]
+
+
+def _read_all(
+    intake: Intake,
+    archiver: Archiver,
+    logs: Sequence[FrameWriter],
+    all_read: Callable[[], None],
+    spool: MemberSpool,
+) -> None:
+    """The application's files first, then, when it is told that all is read, what was cloned."""
+    cloned = read_live(intake, archiver)
+    members = [read_log(intake, frames) for frames in logs]
+    all_read()
+    read_cloned(intake, archiver, cloned)
+    archiver.finish()
+    members += [read_cloned_log(intake, frames) for frames in logs]
+    for member in members:
+        if member is not None:
+            spool.add(member)
 
 
 class _Meter:
@@ -180,7 +234,7 @@ class _Writing:
         """Write what is left, make it durable, check it."""
         facts = ArchiveFacts(*self._kind, self.frames.finish(), self._table)
         if self._job.settings.check_archive:
-            _check(self._check, facts, report)
+            _check(self._check, facts, report, self._job.staging)
         self._table.forget_checksums()
         return facts
 
@@ -202,91 +256,23 @@ def _writing(
         raise
 
 
-def _check(check: ReadBack, facts: ArchiveFacts, report: Report) -> None:
+def _check(check: ReadBack, facts: ArchiveFacts, report: Report, staging: Path) -> None:
     try:
         check.finish(facts, report)
     except MissingSetError as error:
         raise DestinationError(
-            f"what was just written is no longer there: {error}",
+            f"what was just written is no longer there: {_by_name(error, staging)}",
             hint="the backup folder was unmounted or replaced during the backup; mount it again",
         ) from error
     except DamagedError as error:
         code = Code.LOG_ARCHIVE_DAMAGED if facts.role == "log" else error.code
         hint = "what was just written reads back otherwise: check that disk before anything else"
-        raise DamagedError(str(error), code=code, hint=hint) from error
+        raise DamagedError(_by_name(error, staging), code=code, hint=hint) from error
 
 
-def _read_main(job: Job, frames: FrameWriter, spool: MemberSpool, around: Surroundings) -> Archiver:
-    seconds = job.settings.transactions.timeout.total_seconds()
-    archiver = Archiver(
-        frames,
-        spool,
-        Patience(around.clock, seconds),
-        stop=around.stop,
-        watcher=_Meter(around.report, job.total_bytes),
-    )
-    unreadable: list[tuple[bytes, OSError]] = []
-    walked = walk_sources(
-        job.sources,
-        job.destination,
-        problem=lambda path, error: unreadable.append((path, error)),
-        left_out=lambda path, why: archiver.left_out.append((os.fsdecode(path), why)),
-    )
-    asked_for = {root.path for root in job.sources.roots}
-    for root, found in walked:
-        _add(archiver, root, found)
-        _judge(unreadable, root, archiver, asked_for)
-    _judge(unreadable, job.sources.roots[-1], archiver, asked_for)
-    archiver.finish()
-    return archiver
-
-
-def _add(archiver: Archiver, root: Root, found: Found) -> None:
-    """An unreadable or vanished file fails the backup of data and structure, not that of an attachment."""
-    try:
-        archiver.add(found, root.role)
-    except Vanished:
-        if found.path != root.path:
-            return  # deleted between listing and reading: there was nothing left to save
-        if root.role is not Role.ATTACHMENT:
-            raise SourceError(f"{root.source} vanished while the backup ran") from None
-        archiver.skipped.append((os.fsdecode(found.path), "it vanished while the backup ran"))
-    except StoppedError:
-        raise
-    except SourceError as error:
-        if root.role is not Role.ATTACHMENT or error.code == Code.SOURCE_NEVER_QUIET:
-            raise
-        archiver.skipped.append((os.fsdecode(found.path), str(error)))
-
-
-def _judge(
-    unreadable: list[tuple[bytes, OSError]], root: Root, archiver: Archiver, asked_for: set[bytes]
-) -> None:
-    while unreadable:
-        path, error = unreadable.pop()
-        if isinstance(error, FileNotFoundError) and path not in asked_for:
-            continue  # deleted between listing and reading: there was nothing left to save
-        if root.role is not Role.ATTACHMENT:
-            raise SourceError(
-                f"{os.fsdecode(path)} cannot be read: {error.strerror}",
-                hint="the user that runs backup4d must be able to read it",
-            ) from error
-        archiver.skipped.append((os.fsdecode(path), f"cannot be read: {error.strerror}"))
-
-
-def _read_log(job: Job, log: Path, frames: FrameWriter, stop: StopRequest) -> Member:
-    try:
-        descriptor = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise SourceError(
-            f"the log {log} cannot be read: {error.strerror}",
-            code=Code.LOG_BACKUP_FAILED,
-            hint="the user that runs backup4d must be able to read it",
-        ) from error
-    try:
-        return store_file(frames, descriptor, archive_path(log, job.layout), stop=stop)
-    finally:
-        os.close(descriptor)
+def _by_name(error: Exception, staging: Path) -> str:
+    """Its words with the path that people know."""
+    return str(error).replace(str(staging), str(known_name(staging)))
 
 
 def _final_facts(
@@ -320,39 +306,4 @@ def _write_papers(
         "sha256": job.settings_digest,
         "values": plain(job.settings),
     }
-    with _new_file(job.staging / MANIFEST) as stream:
-        write_manifest(stream, facts, settings, archives, spool)
-    with (job.staging / MANIFEST).open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    files: list[StoredFile] = [file for archive in archives for file in archive.files]
-    lines = [checksum_line(file.name, file.sha256) for file in files]
-    with _new_file(job.staging / CHECKSUMS) as stream:
-        text = "".join([*lines, checksum_line(MANIFEST, digest)])
-        stream.write(text.encode("utf-8", "surrogateescape"))
-
-
-@contextmanager
-def _new_file(file: Path) -> Iterator[BinaryIO]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(file, flags, 0o640), "wb") as stream:
-        yield stream
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def plain(value: object) -> object:
-    """A settings value as JSON holds it: alternatives with the name of their form, durations in seconds."""
-    if is_dataclass(value) and not isinstance(value, type):
-        row = {one.name: plain(getattr(value, one.name)) for one in fields(value)}
-        return {"form": type(value).__name__, **row}
-    match value:
-        case list() | tuple():
-            return [plain(inner) for inner in value]
-        case timedelta():
-            return value.total_seconds()
-        case time() | date():
-            return value.isoformat()
-        case Enum():
-            return value.value
-        case _:
-            return value
+    write_papers(job.staging, settings, facts, archives, spool)

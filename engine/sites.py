@@ -62,7 +62,7 @@ class Sites:
 
     def tree(self) -> "SiteTree":
         """A view of all of them as one tree; several can be open at once."""
-        trees = {id(site): TargetTree(site.building) for site in self.all}
+        trees = {id(site): TargetTree.of_new(site.building) for site in self.all}
         by_path = {path: trees[id(site)] for path, site in self._by_path.items()}
         return SiteTree(by_path, tuple(trees.values()))
 

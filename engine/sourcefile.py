@@ -1,14 +1,22 @@
 """Reading one file of the application: opened without following links, its holes found, its stillness judged."""
 
+import ctypes
 import errno
 import os
 import stat
+from contextlib import suppress
 
+from engine.codec import FRAME_BYTES
 from engine.errors import SourceError
 from engine.member import Attributes, Role
 from engine.walk import Found
 
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_SYNC_FILE_RANGE = getattr(ctypes.CDLL(None), "sync_file_range", None)
+_WAIT_WRITE_WAIT = 1 | 2 | 4
+
+FAILING_DISK = "the disk below the application may be failing; check it before anything else"
 
 Extents = tuple[tuple[int, int], ...]
 
@@ -23,7 +31,7 @@ class ReadError(Exception):
 
 def open_source(found: Found) -> int:
     try:
-        return os.open(found.name, _OPEN, dir_fd=found.folder)
+        return os.open(found.name, OPEN, dir_fd=found.folder)
     except FileNotFoundError as error:
         raise Vanished from error
     except OSError as error:
@@ -46,6 +54,27 @@ def is_still(before: os.stat_result, after: os.stat_result, role: Role) -> bool:
         and before.st_mtime_ns == after.st_mtime_ns
         and before.st_ctime_ns == after.st_ctime_ns
     )
+
+
+def is_young(facts: os.stat_result, now_ns: int, rest_ns: int) -> bool:
+    """Whether the last change is not yet `rest_ns` ago; a time to come, of a clock set back, says nothing."""
+    return 0 <= now_ns - max(facts.st_mtime_ns, facts.st_ctime_ns) < rest_ns
+
+
+def make_clean(descriptor: int, size: int) -> None:
+    """Have the pages of a file written back, so that the next write through a mapping moves its time stamp.
+
+    A page that is dirty already is written to unseen. Errors are no matter here: a disk that fails is met by
+    the reading, and a copy of what is in memory is better than none.
+    """
+    if size >= FRAME_BYTES or _SYNC_FILE_RANGE is None:
+        with suppress(OSError):
+            os.fdatasync(descriptor)
+        return
+    # not for every small file: fdatasync makes the disk flush its cache even when nothing is dirty.
+    # twice: btrfs compresses in a thread of its own, and only the second call waits for that
+    for _ in range(2):
+        _SYNC_FILE_RANGE(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), _WAIT_WRITE_WAIT)
 
 
 def fill(descriptor: int, block: memoryview, offset: int) -> bool:

@@ -7,19 +7,22 @@ that counts is the removal of that record: before it everything goes back, after
 
 import ctypes
 import errno
+import hashlib
 import json
 import os
-import stat
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import RestoreError
-from engine.files import fsync_folder, replacing
+from engine.files import fsync_folder, open_regular, replacing
+from engine.targettree import FOLDER, refuse_planted
 
 _LIMIT = 64 << 20
 _FORMAT = "backup4d-exchange"
+_VERSION = 1  # neither this nor a digest is in the records of the first releases
+_DIGEST = "sha256"
 _NO_REPLACE, _EXCHANGE = 1, 2
 _AT_FDCWD = -100
 _NOT_KNOWN = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
@@ -63,15 +66,31 @@ def write_swap(record: Path, swap: Swap) -> None:
     """Write down what is about to be done. Raises RestoreError."""
     row = {
         _FORMAT: [asdict(one) for one in swap.exchanges],
+        "version": _VERSION,
         "folders": [asdict(one) for one in swap.folders],
     }
     try:
         with replacing(record, stays_ours=True) as stream:
-            stream.write(json.dumps(row, default=str).encode("ascii"))
+            stream.write(json.dumps(with_digest(row)).encode("ascii"))
     except OSError as error:
         raise RestoreError(
             f"{record} could not be written: {error.strerror}; nothing was exchanged"
         ) from error
+
+
+def with_digest(row: dict[str, Any]) -> dict[str, Any]:
+    """The row as it is written: one other byte in a path, and a file would be put back under another name."""
+    plain = json.dumps(row, default=str)
+    return {**json.loads(plain), _DIGEST: hashlib.sha256(plain.encode("ascii")).hexdigest()}
+
+
+def _check_digest(row: object) -> None:
+    """Raises TypeError, ValueError."""
+    if not isinstance(row, dict):
+        raise TypeError("no object")
+    rest = {key: value for key, value in row.items() if key != _DIGEST}
+    if row.keys() & {_DIGEST, "version"} and with_digest(rest) != row:
+        raise ValueError("its digest is another one")
 
 
 def carry_out(record: Path, swap: Swap) -> None:
@@ -134,11 +153,19 @@ def read_swap(record: Path) -> Swap | None:
     """
     try:
         row = json.loads(_read_ours(record))
+        version = row.get("version", _VERSION)
+        if version > _VERSION:
+            raise RestoreError(
+                f"{record}, left by a restore in place that died, was written by a newer backup4d: it has"
+                f" version {version}, this one reads up to {_VERSION}",
+                hint="install that backup4d or a newer one, which puts everything back; nothing was touched",
+            )
+        _check_digest(row)
         exchanges = tuple(_exchange(entry) for entry in row[_FORMAT])
         folders = tuple(_folder(entry) for entry in row["folders"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = (
             _words(error) if isinstance(error, OSError) else f"it is not what was written ({error})"
         )
@@ -219,9 +246,14 @@ def _inode(path: Path) -> int | None:
 
 def _make(folder: NewFolder) -> None:
     folder.path.mkdir(0o700)
-    if os.geteuid() == 0 and folder.uid >= 0:
-        os.chown(folder.path, folder.uid, folder.gid)
-    folder.path.chmod(folder.mode)
+    descriptor = os.open(folder.path, FOLDER)
+    try:
+        if os.geteuid() == 0 and folder.uid >= 0:
+            refuse_planted(descriptor)
+            os.fchown(descriptor, folder.uid, folder.gid)
+        os.fchmod(descriptor, folder.mode)
+    finally:
+        os.close(descriptor)
 
 
 def _make_durable(swap: Swap) -> None:
@@ -238,11 +270,8 @@ def _words(error: OSError) -> str:
 
 def _read_ours(record: Path) -> bytes:
     """The record, when it is a plain file of ours or of root. Raises OSError."""
-    descriptor = os.open(record, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file")
+    with open_regular(record, links=False) as stream:
+        facts = os.fstat(stream.fileno())
         if facts.st_uid not in {0, os.geteuid()}:
             raise PermissionError(errno.EPERM, f"it belongs to user {facts.st_uid}")
         content = stream.read(_LIMIT + 1)

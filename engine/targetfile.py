@@ -9,6 +9,7 @@ import ctypes
 import errno
 import mmap
 import os
+import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -101,7 +102,11 @@ def apply_attributes(descriptor: int, member: Member) -> None:
     attributes = member.attributes
     if os.geteuid() == 0:
         os.fchown(descriptor, attributes.uid, attributes.gid)
-    os.fchmod(descriptor, attributes.mode)
+    mode, facts = attributes.mode, os.fstat(descriptor)
+    if (facts.st_uid, facts.st_gid) != (attributes.uid, attributes.gid):
+        # what ran with another's rights would run with ours
+        mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    os.fchmod(descriptor, mode)
     os.utime(descriptor, ns=(attributes.mtime_ns, attributes.mtime_ns))
 
 

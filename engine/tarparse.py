@@ -85,6 +85,8 @@ def _orphan(data: bytes, end: int, member: Member) -> Member | NeedMore:
         _check_extents(extents, size, member.size - (begin - end))
     except NotAHeaderError:
         return orphan
+    if size > LARGEST_FILE:
+        return orphan
     return replace(orphan, size=size, extents=extents, data=orphan.header + begin)
 
 

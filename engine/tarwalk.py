@@ -212,6 +212,7 @@ class TarWalk:
         pieces = [piece for piece in content_extents(member) if piece[1]]
         pieces.reverse()
         content = Content(member, stored + padding(stored), pieces, blake3())
+        content.is_whole = not member.path.startswith(UNNAMED)
         if content.left == 0:
             self._finish_content(content)
         else:

@@ -1,6 +1,7 @@
 """Whether the data changed since the last good set (BackupIfDataChange): size and times, a digest when those differ."""
 
 import os
+import stat
 from pathlib import Path
 
 from blake3 import blake3
@@ -53,7 +54,7 @@ def _is_data(member: Member, stems: set[str]) -> bool:
 def _is_same(file: Path, member: Member) -> bool:
     try:
         facts = file.stat()
-        if facts.st_size != member.size:
+        if facts.st_size != member.size or not stat.S_ISREG(facts.st_mode):
             return False
         if facts.st_mtime_ns == member.attributes.mtime_ns:
             return True

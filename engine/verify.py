@@ -17,6 +17,7 @@ from engine.manifest import (
     ArchiveFacts,
     Manifest,
     iterate_members,
+    manifest_digest,
     parse_checksums,
     read_manifest,
 )
@@ -98,8 +99,7 @@ def _checksums(folder: Path, damage: list[str]) -> dict[str, str]:
     try:
         text = read_regular(folder / CHECKSUMS, _CHECKSUMS_LIMIT)
         sums = parse_checksums(text.decode("utf-8", "surrogateescape"))
-        with (folder / MANIFEST).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = manifest_digest(folder)
     except OSError as error:
         damage.append(f"{folder / CHECKSUMS} cannot be read: {error.strerror}")
         return {}

@@ -1,8 +1,10 @@
 """A page beside the replaced files that undoes a restore in place by hand: a shell script that an administrator can read."""
 
+import os
 import shlex
 from pathlib import Path
 
+from engine.files import give_to_owner_of
 from engine.swap import Swap
 
 WAY_BACK = "HOW TO GO BACK.txt"
@@ -46,7 +48,10 @@ def write_way_back(folder: Path, swap: Swap) -> None:
     """Write it into the folder of replaced files, when something was replaced. Raises OSError."""
     if any(one.had_live for one in swap.exchanges):
         text = render_way_back(folder, swap)
-        (folder / WAY_BACK).write_bytes(text.encode("utf-8", "surrogateescape"))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(folder / WAY_BACK, flags, 0o640), "wb") as stream:
+            stream.write(text.encode("utf-8", "surrogateescape"))
+            give_to_owner_of(folder, stream.fileno())
 
 
 def _quoted(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.files import remove_tree
 from engine.targettree import FOLDER
 
-_FICLONE = 0x40049409
+FICLONE = 0x40049409
 _CHUNK = 1 << 20
 
 
@@ -80,7 +80,7 @@ def lend(source: Path, target: Path) -> None:
 
 def _clone(source: Path, target: Path) -> bool:
     with source.open("rb") as stream, target.open("xb") as copy, suppress(OSError):
-        fcntl.ioctl(copy.fileno(), _FICLONE, stream.fileno())
+        fcntl.ioctl(copy.fileno(), FICLONE, stream.fileno())
         return True
     target.unlink()
     return False

@@ -8,6 +8,7 @@ from pathlib import Path
 from engine import workbench
 from engine.errors import EngineError, NoRoomError, RestoreError
 from engine.files import remove_tree, room
+from engine.targettree import refuse_planted
 
 BUILDING = ".backup4d-restoring-"
 
@@ -26,7 +27,13 @@ def workplace(folder: Path, needed: int) -> Iterator[Path]:
                 f"{folder} has {free >> 20} MiB free, the restored files need {needed >> 20} MiB"
             )
         building, descriptor = workbench.make_held(folder, BUILDING)
-        building.chmod(0o777 & ~_umask())
+        try:
+            refuse_planted(descriptor)
+            # what comes back may be open to everybody inside: who could not look into the application shall not here
+            os.fchmod(descriptor, 0o750)
+        except OSError:
+            os.close(descriptor)
+            raise
     except OSError as error:
         raise RestoreError(
             f"{folder} cannot be written: {error.strerror}",
@@ -43,13 +50,6 @@ def workplace(folder: Path, needed: int) -> Iterator[Path]:
 def remove_dead(folder: Path) -> None:
     """What restores that were killed left here."""
     workbench.remove_dead(folder, BUILDING)
-
-
-def _umask() -> int:
-    """The process's mask; there is no way to read it but to set it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _discard(building: Path, descriptor: int, failure: BaseException | None) -> None:

@@ -1,6 +1,7 @@
 """Calls the service that serves a database, when one runs and lets this user in."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,22 @@ class ServiceRefusalError(EngineError):
     """The service said no, in its own words."""
 
     def __init__(self, row: dict[str, Any]) -> None:
-        hint, code = str(row.get("hint", "")), int(row.get("code", 0))
-        super().__init__(str(row["error"]), hint=hint, code=code)
-        self.exit_code = Exit(int(row.get("exit", Exit.FAILED)))
+        code, exit_code = row.get("code", 0), row.get("exit", Exit.FAILED)
+        known_code = code if isinstance(code, int) else 0
+        super().__init__(str(row["error"]), hint=str(row.get("hint", "")), code=known_code)
+        self.exit_code = Exit(exit_code) if exit_code in list(Exit) else Exit.FAILED
+
+
+class ServiceStrangeError(EngineError):
+    """It answered what this program does not understand, as one of another release may."""
+
+    code = 0
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"the service at {file} gave an answer that this program does not understand",
+            hint="after an update, restart the service: systemctl restart backup4d",
+        )
 
 
 class ServiceSilentError(EngineError):
@@ -48,6 +62,15 @@ def control_socket(environment: Environment) -> Path | None:
             return None
 
 
+@contextmanager
+def understanding(file: Path) -> Iterator[None]:
+    """Reads what the service at this socket said. Raises ServiceStrangeError when it is not what it should be."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ServiceStrangeError(file) from error
+
+
 def call(
     file: Path, what: str, *, patience: float = PATIENCE, **facts: object
 ) -> Iterator[dict[str, Any]]:
@@ -72,16 +95,3 @@ def call_about(
     """Ask about one database."""
     named = {"package": str(layout.package), "data_file": str(layout.data_file)}
     return call(file, what, patience=patience, **named, **facts)
-
-
-def call_once(
-    file: Path,
-    what: str,
-    layout: DatabaseLayout,
-    *,
-    patience: float = PATIENCE,
-    **facts: object,
-) -> dict[str, Any]:
-    """The last word about one database."""
-    *_, last = call_about(file, what, layout, patience=patience, **facts)
-    return last

@@ -72,6 +72,7 @@ class Child(Generic[E]):
 
     def stop_for_user(self) -> None:
         """A person wants it to stop: 4D's error 1406."""
+        self._given_up = self._clock.monotonic()
         self._send(signal.SIGINT)
 
     def stop_as_hung(self, why: str) -> None:

@@ -32,7 +32,7 @@ from scheduler.proof import (
 from scheduler.runner_request import hook_to_json
 from scheduler.runs import STOP_SECONDS, Runs
 from scheduler.screen import duration_words
-from scheduler.served import Served, device_of
+from scheduler.served import Served
 from settings.service_model import Drill, Scrub
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Chores:
 
     def _wanted(self, database: Served, now: datetime) -> Iterator[tuple[str, datetime]]:
         """Drill and scrub of one database, each with the instant from which on it is due."""
-        if database.known is None or not database.has_sets:
+        if database.known is None or not database.has_sets or database.silence is not None:
             return
         self._settle(database, now)
         entry, zone = database.entry, self._runs.host.zone
@@ -281,7 +281,7 @@ def _devices(kind: str, database: Served) -> frozenset[int]:
     """The disks it keeps busy."""
     devices = {database.destination_device()}
     if kind == DRILL and database.entry.drill is not None:
-        devices.add(device_of(database.entry.drill.scratch))
+        devices.add(database.scratch_device())
     return frozenset(devices - {0})
 
 

@@ -1,6 +1,7 @@
 """The command line: one group, one boundary where errors become words and exit codes."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from scheduler.screen import say_json, warn
 from settings.errors import SettingsError, SettingsNotFoundError, UnknownKeyError
 
 _log = logging.getLogger(__name__)
+# the modes of what we make are stated where it is made: no umask opens it to more, or closes it to its owner
+_MASK = 0o022
 
 # each command's module is imported when the command is used: the service and `status` stay small and quick
 _COMMANDS = {
@@ -81,6 +84,7 @@ def cli(ctx: click.Context, service_file: Path | None, state_folder: Path | None
 def main() -> None:
     """Run the command line and exit with its code."""
     as_json = "--json" in sys.argv
+    os.umask(_MASK)
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

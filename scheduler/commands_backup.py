@@ -16,7 +16,7 @@ from engine.results import Outcome
 from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
-from scheduler.caller import call_about, control_socket
+from scheduler.caller import call_about, control_socket, understanding
 from scheduler.commands_sets import set_row, stop_on_signals
 from scheduler.context import Context, context_of
 from scheduler.options import DATA_FILE, DATABASE, JSON
@@ -94,14 +94,16 @@ def _ask_service(
     file: Path, layout: DatabaseLayout, around: Surroundings, *, accept_destination: bool
 ) -> Outcome:
     rows = call_about(file, "backup", layout, accept_destination=accept_destination)
-    last = _follow(rows, around.report, around.stop, lambda: _ask_stop(file, layout))
-    match ending_from_json(last):
+    with understanding(file):
+        last = _follow(rows, around.report, around.stop, lambda: _ask_stop(file, layout))
+        ending = ending_from_json(last)
+    match ending:
         case Published(folder=folder, text=text, warnings=warnings, removed=removed):
             facts = read_manifest(Path(folder)).facts
             return Outcome(Path(folder), facts, text, removed, warnings)
         case Failed(code=code, exit_code=exit_code, text=text, hint=hint):
             error = EngineError(text, hint=hint, code=code)
-            error.exit_code = Exit(exit_code)
+            error.exit_code = Exit(exit_code) if exit_code in list(Exit) else Exit.FAILED
             raise error
         case other:
             raise EngineError(f"the service answered what was not asked: {other}")

@@ -24,7 +24,7 @@ from engine.member import Attributes, Kind, Member
 from engine.progress import Report
 from engine.treeview import Branch, tree_of
 from scheduler.context import Context, choose_set, context_of
-from scheduler.screen import progress_shown, say, say_json, size_words, warn
+from scheduler.screen import progress_shown, say, say_json, say_lines, size_words, warn
 
 _LIVE = "live"
 # as with diff(1), whose 1 says that there are differences
@@ -183,8 +183,7 @@ def name_words(name: bytes) -> str:
 
 def say_tree(members: Iterable[Member]) -> None:
     """The members as an indented tree."""
-    for branch in tree_of(members):
-        say(_branch_words(branch))
+    say_lines(_branch_words(branch) for branch in tree_of(members))
 
 
 def _branch_words(branch: Branch) -> str:
@@ -202,9 +201,11 @@ def _branch_words(branch: Branch) -> str:
 
 
 def _say_result(result: _Result, zone: tzinfo, *, every: bool) -> None:
-    for change in result.comparison.changes:
-        if every or change.difference is not Difference.ATTRIBUTES:
-            say(f"{_SIGNS[change.difference]} {_member_name(change)}{_why(change, zone)}")
+    say_lines(
+        f"{_SIGNS[change.difference]} {_member_name(change)}{_why(change, zone)}"
+        for change in result.comparison.changes
+        if every or change.difference is not Difference.ATTRIBUTES
+    )
     for path, why in result.unknown:
         warn(f"? {name_words(path)}: could not be looked at: {why}")
     say(_summary(result, every=every))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,17 @@ from engine.host import ask_process_to_stop
 from engine.host import pause as let_pass
 from engine.lock import DATABASE_LOCK, current_holder, holder_process, holding, read_memory
 from scheduler.caller import (
+    PATIENCE,
     ServiceRefusalError,
     ServiceSilentError,
     call,
-    call_about,
-    call_once,
     control_socket,
+    understanding,
 )
 from scheduler.context import Context, context_of
 from scheduler.control import user_words
 from scheduler.desk import pause_is_saved
+from scheduler.errands import DISK_SECONDS, Errand, SilentDiskError, ask
 from scheduler.instance import SERVICE_LOCK
 from scheduler.known import LONGEST_PAUSE
 from scheduler.moments import local_text
@@ -38,17 +40,58 @@ from settings.service_model import ServedDatabase
 _LOOKS_A_SECOND, _STOP_PATIENCE_SECONDS = 5, 120
 _SERVICE_PATIENCE_SECONDS = 10.0
 _STOPPED = "the backup was stopped; nothing half-made remains"
+_KILLED = "the backup was stopped by force; the next one removes what it left"
 _NOT_BEGUN = "the backup that waited was called off; nothing of it was made"
 _NOTHING = "no backup of this database is running"
 
 
-def _place(
-    ctx: click.Context, database: Path, data_file: Path | None
-) -> tuple[Context, DatabaseLayout]:
-    """The database, and the context of the service that serves it; its settings may be broken or gone."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A database, and the context of the service that serves it.
+
+    While its disk does not answer, `layout` is None, and the service is asked by the name that was typed.
+    """
+
+    context: Context
+    package: Path
+    data_file: Path | None
+    layout: DatabaseLayout | None
+
+    def ask(
+        self, file: Path, what: str, *, patience: float = PATIENCE, **facts: object
+    ) -> Iterator[dict[str, Any]]:
+        """Ask the service at this socket about it."""
+        data_file = None if self.data_file is None else str(self.data_file)
+        named = {"package": str(self.package), "data_file": data_file}
+        return call(file, what, patience=patience, **named, **facts)
+
+    def answering(self) -> DatabaseLayout:
+        """Where its parts are. Raises EngineError while its disk does not answer."""
+        if self.layout is None:
+            raise EngineError(
+                f"{self.package} does not answer, and no service does that could be asked",
+                hint="is its disk or network away? mount it, or wait until it is back",
+                code=Code.DONE,
+            )
+        return self.layout
+
+
+def _place(ctx: click.Context, database: Path, data_file: Path | None) -> _Place:
+    """The database that is named; its settings may be broken or gone."""
     context = context_of(ctx, tolerant=True)
-    layout = context.layout(database, data_file, needs_settings=False)
-    return context.at_home_of(layout.package), layout
+    finding = Errand(
+        lambda: context.layout(database, data_file, needs_settings=False), context.clock
+    )
+    try:
+        layout = ask(finding, DISK_SECONDS, context.clock)
+    except SilentDiskError:
+        warn(
+            f"{database} does not answer for {DISK_SECONDS:.0f} s; the service is asked all the same"
+        )
+        package = database.absolute()
+        return _Place(context.at_home_of(package), package, data_file, None)
+    assert layout is not None  # noqa: S101 - it is found or an error is raised
+    return _Place(context.at_home_of(layout.package), layout.package, layout.data_file, layout)
 
 
 # --- stop -----------------------------------------------------------------------------------------
@@ -64,31 +107,33 @@ def stop(ctx: click.Context, database: Path, data_file: Path | None, *, as_json:
 
     Whoever started it. Nothing half-made remains, the slot is not tried again, the schedule goes on.
     """
-    context, layout = _place(ctx, database, data_file)
-    told = _stop_in_service(context, layout)
-    if told is None or told == _NOT_BEGUN:
-        told = _stop_holder(layout) or told
+    place = _place(ctx, database, data_file)
+    told = _stop_in_service(place)
+    if told is None or (told == _NOT_BEGUN and place.layout is not None):
+        told = _stop_holder(place.answering()) or told
     if as_json:
-        say_json({"stopped": told in (_STOPPED, _NOT_BEGUN), "text": told or _NOTHING})
+        is_stopped = told in (_STOPPED, _KILLED, _NOT_BEGUN)
+        say_json({"stopped": is_stopped, "text": told or _NOTHING})
     else:
         say(told or _NOTHING)
     return Exit.DONE
 
 
-def _stop_in_service(context: Context, layout: DatabaseLayout) -> str | None:
+def _stop_in_service(place: _Place) -> str | None:
     """What became of the service's run, in words; None when it has none."""
-    file = control_socket(context.environment)
+    file = control_socket(place.context.environment)
     if file is None:
         return None
     try:
-        return _follow_stop(
-            context, call_about(file, "stop", layout, patience=_SERVICE_PATIENCE_SECONDS)
-        )
+        rows = place.ask(file, "stop", patience=_SERVICE_PATIENCE_SECONDS)
+        with understanding(file):
+            return _follow_stop(place.context, rows)
     except ServiceRefusalError as error:
         warn(str(error))
         return None
     except ServiceSilentError as error:
-        if current_holder(layout.package / "Logs" / DATABASE_LOCK) is None:
+        layout = place.layout
+        if layout is None or current_holder(layout.package / "Logs" / DATABASE_LOCK) is None:
             raise  # whether a backup waits there is not known
         warn(f"the service was not asked: {error}")
         return None
@@ -110,8 +155,8 @@ def _follow_stop(context: Context, rows: Iterator[dict[str, Any]]) -> str | None
 
 def _ending_words(ending: Ending) -> str:
     match ending:
-        case Failed(code=Code.STOPPED):
-            return _STOPPED
+        case Failed(code=Code.STOPPED, hint=hint):
+            return _KILLED if hint else _STOPPED
         case Failed(text=text):
             return f"the backup had failed before it could be stopped: {text}"
         case Published(number=number):
@@ -152,7 +197,8 @@ def _await_end(lock: Path) -> None:
 def _not_ended() -> EngineError:
     return EngineError(
         f"the backup was told to stop and has not ended within {_STOP_PATIENCE_SECONDS} s",
-        hint="its disk may hang; see `backup4d status`",
+        hint="its disk hangs, most likely: a process that waits for a disk in the kernel cannot be ended by"
+        " anybody before the disk answers; it then ends at once, and other databases are backed up meanwhile",
         code=Code.DONE,
     )
 
@@ -178,14 +224,14 @@ def pause_backups(
 
     It always ends by itself. A backup by hand still works, and a backup that is on goes on.
     """
-    context, layout = _place(ctx, database, data_file)
-    end = _read_end(until, context)
-    _set_pause(context, layout, end)
+    place = _place(ctx, database, data_file)
+    end = _read_end(until, place.context)
+    _set_pause(place, end)
     if as_json:
         say_json({"paused_until": utc_text(end)})
     else:
-        say(f"no automatic backup until {local_text(end, context.zone)}; to end it sooner:")
-        say(f"backup4d resume '{layout.package}'")
+        say(f"no automatic backup until {local_text(end, place.context.zone)}; to end it sooner:")
+        say(f"backup4d resume '{place.package}'")
     return Exit.DONE
 
 
@@ -207,8 +253,7 @@ def _read_end(text: str, context: Context) -> datetime:
 @click.pass_context
 def resume(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
     """Let automatic backups of DATABASE go on after `pause`."""
-    context, layout = _place(ctx, database, data_file)
-    was_paused = _set_pause(context, layout, None)
+    was_paused = _set_pause(_place(ctx, database, data_file), None)
     if as_json:
         say_json({"was_paused": was_paused})
     else:
@@ -216,17 +261,21 @@ def resume(ctx: click.Context, database: Path, data_file: Path | None, *, as_jso
     return Exit.DONE
 
 
-def _set_pause(context: Context, layout: DatabaseLayout, until: datetime | None) -> bool:
+def _set_pause(place: _Place, until: datetime | None) -> bool:
     """Through the service, else in the state it will find; whether there was a pause before."""
+    context = place.context
     folder = context.environment.state_folder
     file = control_socket(context.environment)
     if file is not None:
         what = "resume" if until is None else "pause"
-        row = call_once(file, what, layout, until=until and until.isoformat())
-        if not row["saved"]:
+        *_, row = place.ask(file, what, until=until and until.isoformat())
+        with understanding(file):
+            is_saved, was_paused = bool(row["saved"]), bool(row["was_paused"])
+        if not is_saved:
             raise _not_saved(folder)
-        return bool(row["was_paused"])
-    folder.mkdir(parents=True, exist_ok=True)
+        return was_paused
+    layout = place.answering()
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     now = context.clock.now()
     with holding(folder / SERVICE_LOCK, "pausing backups"):
         host = Host(folder, context.zone, context.service.path_map)
@@ -269,5 +318,7 @@ def reload(ctx: click.Context) -> int:
             hint="start it: systemctl start backup4d. It reads everything when it starts",
         )
     *_, row = call(file, "reload")
-    say(str(row["text"]))
-    return Exit.FAILED if row["problems"] else Exit.DONE
+    with understanding(file):
+        text, problems = str(row["text"]), bool(row["problems"])
+    say(text)
+    return Exit.FAILED if problems else Exit.DONE

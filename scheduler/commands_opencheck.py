@@ -30,7 +30,7 @@ from engine.report import Times
 from engine.restorelogs import LogWish
 from engine.restoring import Told
 from engine.setwriter import Surroundings
-from engine.undo import is_dead_restore
+from engine.undo import has_dead_restore
 from scheduler.commands_sets import stop_on_signals
 from scheduler.context import Context, context_of
 from scheduler.opening import layout_meant, load_policy, sets_at
@@ -85,13 +85,13 @@ def _undo_dead_restore(layout: DatabaseLayout, told: Told, *, may_write: bool) -
     except OSError as error:
         return (f"whether a restore died here is not known: {file}: {error.strerror}",)
     if not may_write:
-        return _died(traces)
+        return _died(layout, traces)
     undone = undo_if_dead(layout, told, traces)
     return () if undone is None else (undone,)
 
 
-def _died(traces: dict[str, Any] | None) -> tuple[str, ...]:
-    if not is_dead_restore(traces):
+def _died(layout: DatabaseLayout, traces: dict[str, Any] | None) -> tuple[str, ...]:
+    if not has_dead_restore(layout.package, traces):
         return ()
     return ("a restore in place was killed here; without --no-restore its files are put back",)
 

@@ -16,13 +16,20 @@ from engine.errors import EngineError, Exit
 from engine.history import utc_text
 from engine.lock import holding
 from engine.progress import Progress
-from scheduler.caller import ServiceSilentError, call, control_socket
+from scheduler.caller import (
+    ServiceSilentError,
+    ServiceStrangeError,
+    call,
+    control_socket,
+    understanding,
+)
 from scheduler.context import Context, context_of
 from scheduler.control import SOCKET_NAME
+from scheduler.errands import DISK_SECONDS, Errand, SilentDiskError, ask
 from scheduler.instance import SERVICE_LOCK
 from scheduler.logs import log_to_stderr
 from scheduler.notify import Notifier
-from scheduler.options import JSON
+from scheduler.options import JSON, PathAsTyped
 from scheduler.proof_status import proof_lines, proof_row
 from scheduler.screen import (
     describe_progress,
@@ -40,11 +47,12 @@ from scheduler.status import (
     Status,
     database_status,
     service_state,
+    silent_status,
 )
 from settings.paths import PathMap
 from settings.service_model import ServedDatabase
 
-_DATABASES = click.argument("databases", nargs=-1, type=click.Path(path_type=Path))
+_DATABASES = click.argument("databases", nargs=-1, type=PathAsTyped())
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 5.0
@@ -68,7 +76,7 @@ def run(ctx: click.Context, databases: tuple[Path, ...]) -> int:
             f"{context.service.file or context.environment.service_file}"
         )
     folder = context.environment.state_folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     control_file = (context.environment.runtime_folder / SOCKET_NAME).absolute()
     since = context.clock.now().isoformat(timespec="seconds")
     with holding(folder / SERVICE_LOCK, "the service", since) as lock:
@@ -105,9 +113,9 @@ def status(ctx: click.Context, databases: tuple[Path, ...], *, as_json: bool) ->
     if not served and context.problem is None:
         raise click.UsageError("no database named, and the service file lists none")
     service, holder = service_state(context.environment)
-    statuses = [database_status(context, package, data) for package, data in served]
+    statuses = [_status_in_time(context, package, data) for package, data in served]
     told = _told_by_service(context, statuses)
-    statuses = [_with_trouble(status, told.runs.get(status.package)) for status in statuses]
+    statuses = [_with_trouble(status, told) for status in statuses]
     if as_json:
         now = context.clock.now()
         state = {"state": service.value, **holder, "problem": told.problem, "silent": told.silent}
@@ -129,12 +137,26 @@ def status(ctx: click.Context, databases: tuple[Path, ...], *, as_json: bool) ->
 class _Told:
     """What only the running service knows: its runs by package, and what is wrong with the service file.
 
-    `silent` says that one runs and does not come to its answers, None when all do.
+    `silent` says that one runs and does not come to its answers, None when all do. `disks` are those, by
+    package, that do not answer the service.
     """
 
     problem: str | None
     silent: str | None
     runs: dict[str, dict[str, Any]]
+    disks: dict[str, str]
+
+
+def _status_in_time(context: Context, package: Path, data_file: Path | None) -> Status:
+    """A disk that does not answer is trouble of one database, and hides nothing of the others."""
+    looking = Errand(lambda: database_status(context, package, data_file), context.clock)
+    try:
+        found = ask(looking, DISK_SECONDS, context.clock)
+    except SilentDiskError:
+        words = f"its disks do not answer: asked for {DISK_SECONDS:.0f} s"
+        return silent_status(package, words)
+    assert found is not None  # noqa: S101 - it is found or an error is raised
+    return found
 
 
 def _as_in_force(context: Context) -> Context:
@@ -144,13 +166,18 @@ def _as_in_force(context: Context) -> Context:
         return context
     try:
         *_, row = call(file, "status", patience=_PATIENCE_SECONDS)
+        with understanding(file):
+            return _with_answer(context, row)
     except EngineError:
         return context
+
+
+def _with_answer(context: Context, row: dict[str, Any]) -> Context:
     databases = tuple(
         ServedDatabase(Path(one["package"]), one["data_file"] and Path(one["data_file"]))
         for one in row["databases"]
     )
-    path_map = PathMap(tuple((source, target) for source, target in row["path_map"]))
+    path_map = PathMap(tuple((str(source), str(target)) for source, target in row["path_map"]))
     service = replace(context.service, databases=databases, path_map=path_map)
     return replace(context, service=service, zone=ZoneInfo(row["zone"]))
 
@@ -159,26 +186,41 @@ def _told_by_service(context: Context, statuses: list[Status]) -> _Told:
     """Asked of every service that serves one of these; one that does not answer leaves out what it knows."""
     problem, silent = context.problem, None
     runs: dict[str, dict[str, Any]] = {}
+    disks: dict[str, str] = {}
     homes = [context, *(context.at_home_of(Path(one.package)) for one in statuses)]
     for file in dict.fromkeys(control_socket(home.environment) for home in homes):
         if file is None:
             continue
         try:
             *_, row = call(file, "status", patience=_PATIENCE_SECONDS)
+            with understanding(file):
+                problem = problem or (row["problem"] and str(row["problem"]))
+                runs |= _runs_in(row)
+                disks |= {
+                    one["package"]: str(one["silent"])
+                    for one in row["databases"]
+                    if one.get("silent")
+                }
         except EngineError as error:
             # closed while it starts and ends, and to most users: no trouble
-            if isinstance(error, ServiceSilentError) and error.hangs:
+            if isinstance(error, ServiceStrangeError) or (
+                isinstance(error, ServiceSilentError) and error.hangs
+            ):
                 silent = str(error)
-            continue
-        problem = problem or row["problem"]
-        runs |= {one["package"]: one["run"] for one in row["databases"] if one["run"] is not None}
-    return _Told(problem, silent, runs)
+    return _Told(problem, silent, runs, disks)
 
 
-def _with_trouble(status: Status, run: dict[str, Any] | None) -> Status:
-    if run is None or run.get("trouble") is None:
-        return status
-    return replace(status, trouble=(*status.trouble, str(run["trouble"])))
+def _runs_in(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found = {one["package"]: one["run"] for one in row["databases"] if one["run"] is not None}
+    if not all(isinstance(run, dict) for run in found.values()):
+        raise TypeError("a run that is none")
+    return found
+
+
+def _with_trouble(status: Status, told: _Told) -> Status:
+    run = told.runs.get(status.package) or {}
+    words = (told.disks.get(status.package), run.get("trouble"))
+    return replace(status, trouble=(*status.trouble, *(str(one) for one in words if one)))
 
 
 def _say_told(told: _Told, service: ServiceState) -> None:

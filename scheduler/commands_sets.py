@@ -11,18 +11,20 @@ import click
 from engine.errors import Exit
 from engine.history import utc_text
 from engine.manifest import Manifest, iterate_members, read_manifest
+from engine.member import Member
 from engine.operations import verify_recorded
 from engine.sets import StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from engine.verify import Verdict
-from scheduler.commands_browse import say_tree
+from scheduler.commands_browse import name_words, say_tree
 from scheduler.context import Context, choose_set, choose_set_until, context_of
 from scheduler.options import DATA_FILE, DATABASE, JSON, SET
 from scheduler.screen import (
     progress_shown,
     say,
     say_json,
+    say_lines,
     size_words,
     table,
     time_words,
@@ -173,11 +175,13 @@ def _say_set(manifest: Manifest, context: Context, *, as_tree: bool) -> None:
     if as_tree:
         say_tree(iterate_members(manifest.folder))
         return
-    for member in iterate_members(manifest.folder):
-        name = os.fsdecode(member.path).encode("utf-8", "backslashreplace").decode()
-        mark = {"folder": "/", "symlink": " ->", "hardlink": " =", "file": ""}[member.kind.value]
-        link = "" if member.link is None else f" {os.fsdecode(member.link)!a}"
-        say(f"{member.size:>16,}  {name}{mark}{link}")
+    say_lines(_member_words(member) for member in iterate_members(manifest.folder))
+
+
+def _member_words(member: Member) -> str:
+    mark = {"folder": "/", "symlink": " ->", "hardlink": " =", "file": ""}[member.kind.value]
+    link = "" if member.link is None else f" {os.fsdecode(member.link)!a}"
+    return f"{member.size:>16,}  {name_words(member.path)}{mark}{link}"
 
 
 @click.command()

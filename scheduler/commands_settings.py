@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from engine.errors import Exit
-from engine.setwriter import plain
+from engine.papers import plain
 from scheduler.context import Context, context_of
 from scheduler.options import JSON
 from scheduler.screen import say, say_json, time_words, warn

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 PROTOCOL = 1
 SOCKET_NAME = "control.sock"
 _REQUEST_BYTES = 1 << 16
+_ANSWER_BYTES = 64 << 20  # of a status with ten thousand databases, many times over
 _PATIENCE_SECONDS = 5
 _ALIVE_SECONDS = 1
 _MOST_CONNECTIONS = 64
@@ -302,11 +303,8 @@ def _connect(connection: socket.socket, name: str, patience: float) -> None:
 
 def _read_answers(lines: BinaryIO, patience: float) -> Iterator[dict[str, Any]]:
     silent_seconds = 0
-    for line in lines:
-        try:
-            answer = json.loads(line)
-        except ValueError as error:
-            raise NoAnswerError("the service's answer was cut short") from error
+    while line := lines.readline(_ANSWER_BYTES):
+        answer = _answer_in(line)
         silent_seconds = silent_seconds + _ALIVE_SECONDS if "alive" in answer else 0
         if silent_seconds > patience:
             words = f"the service is there, but has not come to it for {silent_seconds} s"
@@ -315,3 +313,16 @@ def _read_answers(lines: BinaryIO, patience: float) -> Iterator[dict[str, Any]]:
         if answer.get("last"):
             return
     raise NoAnswerError("the service ended before its answer did")
+
+
+def _answer_in(line: bytes) -> dict[str, Any]:
+    """Raises NoAnswerError for what no service of this program says."""
+    if not line.endswith(b"\n"):
+        raise NoAnswerError("the service's answer was cut short")
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise NoAnswerError("the service's answer was not understood") from error
+    if not isinstance(answer, dict):
+        raise NoAnswerError("the service's answer was not understood")
+    return answer

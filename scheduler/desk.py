@@ -12,6 +12,7 @@ from engine.history import utc_text
 from engine.host import Clock
 from scheduler.control import Asked
 from scheduler.decide import Decision
+from scheduler.errands import ONE_SECONDS, Errand, SilentDiskError, ask
 from scheduler.known import LONGEST_PAUSE
 from scheduler.outcomes import ending_to_json
 from scheduler.runs import Job, Runs
@@ -31,12 +32,20 @@ class _RefusedError(Exception):
 
 
 class Desk:
-    """Works in the service's own thread; `look` makes the service look at everything again."""
+    """Works in the service's own thread; `look` makes the service look at everything again, `refresh` at one."""
 
-    def __init__(self, runs: Runs, clock: Clock, look: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        clock: Clock,
+        look: Callable[[], list[str]],
+        refresh: Callable[[Served], None],
+    ) -> None:
         self._runs = runs
         self._clock = clock
         self._look = look
+        self._refresh = refresh
+        self._comparing: Errand[list[Served]] = Errand(list, clock)
         self.databases: list[Served] = []
         self.decisions: dict[Served, Decision | None] = {}
         self.problem: str | None = None
@@ -76,18 +85,34 @@ class Desk:
                 raise _RefusedError(f"this service does not know the request {other!r}")
 
     def _database(self, row: dict[str, Any]) -> Served:
-        package, data_file = _full_path(row["package"]), _full_path(row["data_file"])
-        for database in self.databases:
-            named = database.entry.data_file
-            if named is None and database.layout is not None:
-                named = database.layout.data_file
-            is_meant = named is None or _is_same(named, data_file)
-            if is_meant and _is_same(database.entry.package, package):
-                return database
+        """The one that is meant; without a data file, the only one of this package."""
+        package = _full_path(row["package"])
+        data_file = None if row["data_file"] is None else _full_path(row["data_file"])
+        found = [one for one in self.databases if _is_meant(one, package, data_file, _is_equal)]
+        if not found:
+            found = self._under_other_names(package, data_file)
+        if len(found) == 1 or (found and data_file is not None):
+            return found[0]
+        if found:
+            raise _RefusedError(f"the service serves several data files of {package}; name one")
         raise _RefusedError(
             f"the service does not serve {package} with its data file {data_file}",
             hint="list it in the service file; see docs/settings.md",
         )
+
+    def _under_other_names(self, package: Path, data_file: Path | None) -> list[Served]:
+        """The same by links or mounts; those on disks that do not answer are not found in this way."""
+        databases = [one for one in self.databases if not one.looks.is_under_way]
+        if self._comparing.is_under_way:
+            return []
+        self._comparing = Errand(
+            lambda: [one for one in databases if _is_meant(one, package, data_file, _is_same)],
+            self._clock,
+        )
+        try:
+            return ask(self._comparing, ONE_SECONDS, self._clock) or []
+        except SilentDiskError:
+            return []
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -106,6 +131,7 @@ class Desk:
             "package": str(database.entry.package),
             "data_file": None if database.layout is None else str(database.layout.data_file),
             "problem": database.problem,
+            "silent": None if database.silence is None else database.problem,
             "plan": None if decision is None else decision.reason,
             "paused_until": None if paused is None else utc_text(paused),
             "run": None if job is None else _job_row(job),
@@ -123,7 +149,14 @@ class Desk:
     def _backup(self, asked: Asked) -> dict[str, Any]:
         database = self._database(asked.row)
         now = self._clock.now()
-        database.refresh(now)
+        self._refresh(database)
+        if database.looks.is_under_way:
+            place = database.looks.place or database.name
+            raise _RefusedError(
+                f"no backup begins now: {place} does not answer",
+                hint="is its disk or network away? see backup4d status",
+                code=Code.BACKUP_FAILED,
+            )
         if database.known is None or database.problem is not None:
             raise _RefusedError(
                 database.problem or f"nothing is known of {database.name}",
@@ -205,6 +238,20 @@ def _follow(asked: Asked, job: Job) -> None:
     """Who asked is told how the run is doing, and at once when it ended."""
     job.watchers.append(lambda: asked.answer(_news(job)))
     asked.follow = lambda: _news(job)
+
+
+def _is_meant(
+    database: Served, package: Path, data_file: Path | None, same: Callable[[Path, Path], bool]
+) -> bool:
+    named = database.entry.data_file
+    if named is None and database.layout is not None:
+        named = database.layout.data_file
+    is_file = named is None or data_file is None or same(named, data_file)
+    return is_file and same(database.entry.package, package)
+
+
+def _is_equal(one: Path, other: Path) -> bool:
+    return one == other
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -13,9 +13,9 @@ from engine.errors import EngineError
 from engine.history import load_history
 from engine.lock import DATABASE_LOCK, read_memory
 from engine.manifest import read_manifest
+from engine.papers import plain
 from engine.plan import resolve_destination
 from engine.sets import Inventory, StoredSet
-from engine.setwriter import plain
 from scheduler.answers import Attempt, Evidence, Made, RuleOfThen
 from scheduler.context import Context, look_for_sets
 from scheduler.known import Known

@@ -3,10 +3,19 @@
 import logging
 import sys
 
+from engine.printable import printable
+
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
 
 
-class _JournaldFormatter(logging.Formatter):
+class LogFormatter(logging.Formatter):
+    """Names in what is logged must not act on the terminal of who reads it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+class _JournaldFormatter(LogFormatter):
     """`<3>text`: sd-daemon(3) takes the number as the priority of the line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -20,7 +29,7 @@ def log_to_stderr(*, journald: bool) -> None:
     handler.setFormatter(
         _JournaldFormatter("%(message)s")
         if journald
-        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        else LogFormatter("%(asctime)s %(levelname)s %(message)s")
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for package in ("engine", "scheduler", "settings"):

@@ -9,9 +9,24 @@ import click
 from scheduler.moments import parse_moment
 from scheduler.screen import warn
 
-DATABASE = click.argument("database", type=click.Path(path_type=Path))
+
+class PathAsTyped(click.ParamType[Path]):
+    """A path that is not looked at: click's own asks its disk, and that may never answer."""
+
+    name = "path"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Only what no path can be is refused."""
+        if "\0" in str(value):
+            self.fail("a path holds no zero bytes", param, ctx)
+        return Path(str(value))
+
+
+DATABASE = click.argument("database", type=PathAsTyped())
 DATA_FILE = click.option(
-    "--data-file", type=click.Path(path_type=Path), help="The data file, when there are several."
+    "--data-file", type=PathAsTyped(), help="The data file, when there are several."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 SET = click.option("--set", "number", type=int, help="The set's number; the newest by default.")

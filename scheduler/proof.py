@@ -13,7 +13,8 @@ from scheduler.outcomes import Failed
 
 # of what went wrong; the journal has all of it
 TEXT_LENGTH = 500
-_NUMBER = re.compile(r"\[(\d{4,})\]")
+_NUMBER = re.compile(r"\[(\d{4,12})\]")
+_LONGEST = 1 << 53  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def drills_told(rows: Iterable[Mapping[str, Any]]) -> list[LastDrill]:
         LastDrill(
             datetime.fromisoformat(row["endingDate"]),
             set_number(str(row.get("set", ""))),
-            float(row.get("duration", 0)) / 1000,
+            _seconds(row.get("duration")),
             int(row["status"]),
             str(row.get("error", "")),
         )
@@ -156,6 +157,13 @@ def verifications_told(rows: Iterable[Mapping[str, Any]]) -> list[Verified]:
         )
         for row in rows
     ]
+
+
+def _seconds(milliseconds: object) -> float:
+    """Of an event that does not say, or says no number, 0."""
+    if isinstance(milliseconds, int | float) and 0 <= milliseconds <= _LONGEST:
+        return milliseconds / 1000
+    return 0.0
 
 
 def newest_drill(*drills: LastDrill | None) -> LastDrill | None:

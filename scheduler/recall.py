@@ -1,22 +1,19 @@
 """What is known of a database when the service starts: from its state, and from the sets that the state has not seen."""
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.errors import EngineError
-from engine.lock import DATABASE_LOCK, read_traces
-from engine.plan import resolve_destination
-from engine.sets import StoredSet, take_inventory
-from scheduler.after import after_restart, after_sets_seen
+from engine.sets import StoredSet
+from scheduler.after import BACKUP_FAILED, after_restart, after_sets_seen
 from scheduler.known import Known, Serving, watch
 from scheduler.settings_source import InForce
-from scheduler.state import State, StateError, load_state, set_aside, state_file
+from scheduler.state import LastRun, State, StateError, load_state, set_aside, state_file
 from scheduler.teller import Teller
-from settings.layout import DatabaseLayout
 from settings.paths import PathMap
 from settings.service_model import Limits
 
@@ -37,7 +34,15 @@ class Host:
     runtime_folder: Path | None = None
 
 
-def recall(found: InForce, host: Host, teller: Teller, now: datetime) -> State:
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What lies on the disks: the sets, and what the last run left that died (None: that cannot be known)."""
+
+    sets: tuple[StoredSet, ...]
+    traces: dict[str, Any] | None
+
+
+def recall(found: InForce, past: Past, host: Host, teller: Teller, now: datetime) -> State:
     """What is known at a start; a state that cannot be used is set aside, and the sets say what was served."""
     file = state_file(host.state_folder, found.layout.data_file)
     state: State | None = None
@@ -45,7 +50,7 @@ def recall(found: InForce, host: Host, teller: Teller, now: datetime) -> State:
         state = load_state(file)
     except StateError as error:
         _set_aside(file, error, teller, now)
-    sets = _sets(found, host)
+    sets = past.sets
     number = max((stored.number for stored in sets), default=0)
     if state is None:
         settings = found.reading.settings
@@ -54,28 +59,22 @@ def recall(found: InForce, host: Host, teller: Teller, now: datetime) -> State:
     unseen = (stored for stored in sets if stored.number > (state.number or 0))
     served = frozenset(s.facts.scheduled for s in unseen if s.facts.scheduled is not None)
     known = after_sets_seen(state.known, served, now)
-    _tell_dead_run(known, found.layout, teller, now)
+    last = state.last
+    if isinstance(known.running, Serving):
+        # also when it left traces, which the next run tells of: until then nobody would say that it failed
+        last = LastRun(now, BACKUP_FAILED, "the backup ended with the service", None)
+    _tell_dead_run(known, past.traces, teller, now)
     number = max(number, state.number or 0)
-    return replace(state, known=after_restart(known, now), number=number)
+    return replace(state, known=after_restart(known, now), last=last, number=number)
 
 
 def _set_aside(file: Path, error: StateError, teller: Teller, now: datetime) -> None:
     try:
-        words = f"State set aside : {set_aside(file, now)} ({error})"
+        words = f"State set aside : {set_aside(file, now, error.mark)} ({error})"
     except OSError as cause:
         words = f"State not usable : {file} ({error}); it could not be set aside: {cause.strerror}"
     _log.error("%s", words)
-    teller.settings((words, "It is rebuilt from the sets"), now)
-
-
-def _sets(found: InForce, host: Host) -> tuple[StoredSet, ...]:
-    """The sets there are; none while the destination cannot be looked at."""
-    layout = found.layout
-    try:
-        destination = resolve_destination(layout, found.reading.settings, host.path_map)
-        return take_inventory(destination, layout.data_file.stem, layout.data_file).sets
-    except (OSError, EngineError):
-        return ()
+    teller.settings((words, "It is rebuilt from the sets; a pause it told of is over"), now)
 
 
 def _from_sets(known: Known, sets: tuple[StoredSet, ...], now: datetime) -> Known:
@@ -87,13 +86,13 @@ def _from_sets(known: Known, sets: tuple[StoredSet, ...], now: datetime) -> Know
     return replace(known, answered_until=past[-1], anchor=past[-1].astimezone(known.zone).date())
 
 
-def _tell_dead_run(known: Known, layout: DatabaseLayout, teller: Teller, now: datetime) -> None:
+def _tell_dead_run(
+    known: Known, traces: dict[str, Any] | None, teller: Teller, now: datetime
+) -> None:
     """A run died with the service before it had left traces from which the next one could tell."""
     if not isinstance(known.running, Serving):
         return
-    with suppress(OSError):
-        traces = read_traces(layout.package / "Logs" / DATABASE_LOCK) or {}
-        if traces.get("scheduled") == known.running.slot.at.isoformat():
-            return
+    if (traces or {}).get("scheduled") == known.running.slot.at.isoformat():
+        return
     error = EngineError("the backup ended with the service before it began to write")
     teller.aborted(error, known.running, now)

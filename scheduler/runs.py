@@ -11,7 +11,6 @@ from pathlib import Path
 
 from engine.errors import Code, Exit
 from engine.host import Clock
-from engine.lock import DATABASE_LOCK, read_traces
 from engine.progress import Progress
 from scheduler.child import Child
 from scheduler.outcomes import Ending, Failed, Postponed, Published, ending_from_json
@@ -24,6 +23,10 @@ from settings.service_model import Limits
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 60
+_KILLED = (
+    "the run did not stop and was killed; while it waits for its disk in the kernel nobody can end it: "
+    "it ends when the disk answers, or with the machine"
+)
 
 
 @dataclass(slots=True)
@@ -54,6 +57,8 @@ class Job:
 
     def progress(self) -> Progress:
         """How far it is."""
+        if self.child is None and self.database.silence is not None:
+            return Progress("waiting for storage that does not answer", 0, 0)
         if self.child is None:
             return Progress("waiting for another backup to the same device", 0, 0)
         return self.child.progress or Progress("starting", 0, 0)
@@ -97,7 +102,7 @@ class Runs:
     def start_waiting(self) -> None:
         """As many runs at a time on each destination device as the limits say, in the order they came."""
         for job in list(self._jobs):
-            if job.child is not None:
+            if job.child is not None or job.database.silence is not None:
                 continue
             device = job.database.destination_device()
             busy = sum(other.device == device for other in self._jobs)
@@ -157,10 +162,14 @@ class Runs:
                 self._check(job, job.child, self.host.limits, now)
 
     def _check(self, job: Job, child: Child[Ending], limits: Limits, now: datetime) -> None:
-        if child.verdict is not None:
-            if child.seconds_since_verdict() > STOP_SECONDS and not child.is_killed:
+        if child.verdict is not None or job.stopped_by is not None:
+            # one that a person stopped may take its time, as long as it gets on
+            idle = min(child.seconds_since_verdict(), child.seconds_without_progress())
+            seconds = child.seconds_since_verdict() if child.verdict is not None else idle
+            if seconds > STOP_SECONDS and not child.is_killed:
                 _log.error("%s: the run does not stop and is killed", job.database.name)
                 child.kill()
+                job.trouble = _KILLED
             return
         if child.seconds_without_progress() > limits.hung_after.total_seconds():
             job.trouble = (
@@ -221,13 +230,9 @@ def _as_meant(job: Job, ending: Failed) -> Failed:
 
 def _died_untold(job: Job) -> bool:
     """It died before it had written down what it does, so the next run finds nothing to journal."""
-    layout = job.database.layout
-    if job.child is None or not job.child.is_dead_silent or layout is None:
+    if job.child is None or not job.child.is_dead_silent or job.database.layout is None:
         return False
-    try:
-        return read_traces(layout.package / "Logs" / DATABASE_LOCK) is None
-    except OSError:
-        return True
+    return not job.database.left_traces()
 
 
 def _log_ending(name: str, ending: Ending) -> None:

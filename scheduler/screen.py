@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -10,30 +10,39 @@ from typing import Any
 import click
 
 from engine.host import Clock
+from engine.printable import printable, printable_json
 from engine.progress import Progress, Report, silent
 
 _PLAIN_SECONDS = 10.0
 _BAR_WIDTH = 79
+_AT_ONCE = 500
 
 
 def say(text: str = "") -> None:
     """One line on standard output."""
-    click.echo(_printable(text))
+    click.echo(printable(text))
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Many lines on standard output; one flush for each would cost more than all else."""
+    waiting: list[str] = []
+    for line in lines:
+        waiting.append(line)
+        if len(waiting) == _AT_ONCE:
+            say("\n".join(waiting))
+            waiting.clear()
+    if waiting:
+        say("\n".join(waiting))
 
 
 def warn(text: str) -> None:
     """One line on standard error."""
-    click.echo(_printable(text), err=True)
-
-
-def _printable(text: str) -> str:
-    """Names that are not UTF-8 shown with escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    click.echo(printable(text), err=True)
 
 
 def say_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """One JSON document on standard output."""
-    click.echo(_printable(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
+    click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def size_words(count: int) -> str:

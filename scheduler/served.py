@@ -2,14 +2,14 @@
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.errors import BusyError, Code, EngineError, RefusedError
+from engine.errors import BusyError, Code, EngineError
+from engine.host import Clock, HostClock
 from engine.journal import one_line
-from engine.lock import DATABASE_LOCK, current_holder, read_memory
-from engine.plan import resolve_destination
+from engine.lock import DATABASE_LOCK, read_traces
 from engine.request import Request
 from scheduler.after import (
     Change,
@@ -25,8 +25,10 @@ from scheduler.after import (
     after_success,
 )
 from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, decide
-from scheduler.instance import SERVICE_LOCK, instance_folder, instance_unit
-from scheduler.known import Halt, Known, Manual
+from scheduler.errands import ONE_SECONDS, SILENT_SECONDS, Errand, Line, ask
+from scheduler.instance import instance_unit
+from scheduler.known import Halt, Known, Manual, local_words
+from scheduler.looking import Seen, Silence, destination_of, look_at
 from scheduler.outcomes import Ending, Failed, Postponed, Published
 from scheduler.proof import Proof
 from scheduler.recall import Host, recall
@@ -46,9 +48,12 @@ _log = logging.getLogger(__name__)
 
 
 class Served:
-    """One database. `problem` says why its settings cannot be used now, None when they can."""
+    """One database. `problem` says why it cannot be served now, None when it can.
 
-    def __init__(self, entry: ServedDatabase, host: Host) -> None:
+    `looks` are the looks at its disks, made by whoever may hang; `silence` is None while they answer.
+    """
+
+    def __init__(self, entry: ServedDatabase, host: Host, clock: Clock | None = None) -> None:
         self.name = str(entry.package)
         self.problem: str | None = None
         self.entry = entry
@@ -59,6 +64,12 @@ class Served:
         self._state: State | None = None
         self._number_seen: int | None = None
         self._is_running_here = False
+        self._device = self._scratch_device = 0
+        self._clock = clock or HostClock()
+        self._line = Line(self.name)
+        self._traces: Errand[bool] = Errand(self._has_traces, self._clock)
+        self.looks = Errand(self._look, self._clock)
+        self.silence: Silence | None = None
 
     def take_host(self, entry: ServedDatabase, host: Host) -> None:
         """The service file or the zone changed; what follows is taken up with the next `refresh`."""
@@ -97,43 +108,58 @@ class Served:
     # --- looking at the disk
 
     def refresh(self, now: datetime) -> None:
+        """Look, and take up what is seen, in this thread; the service has its looks made by others."""
+        self.take(self._look(), now)
+
+    def _look(self) -> Seen:
+        is_first = self._state is None
+        return look_at(self.entry, self._host, self._source, is_first=is_first, asks=self.looks.at)
+
+    def take(self, seen: Seen, now: datetime) -> None:
         """Take up edited settings, and backups that others made; a broken edit keeps the last good settings."""
-        if self._is_served_elsewhere():
+        if self.silence is not None:
+            place, since, self.silence = self._silent_place(), self.silence.since, None
+            self._teller().answers_again(place, since, now)
+        if seen.elsewhere is not None:
+            self._leave_to(seen.elsewhere)
             return
-        found = self._source.look()
+        found = seen.found
         if isinstance(found, str):
             self._refuse(found, now, kept=False)
             return
+        self._device, self._scratch_device = seen.device, seen.scratch_device
         before, self._in_force = self._in_force, found
+        if self._state is None:
+            if seen.past is None:
+                return  # a look from before its instance ended; the next one brings the past, too
+            self._state = recall(found, seen.past, self._host, self._teller(), now)
         self._take_up(found, before, now)
         if found.problem is None:
             self._accept(found, before, now)
         else:
             self._refuse(found.problem, now, kept=True)
-        self._notice_others(found.layout, now)
+        self._notice_others(seen, now)
 
-    def _is_served_elsewhere(self) -> bool:
+    def note_silence(self, now: datetime) -> None:
+        """A look is under way and has not come back; said once when it takes too long."""
+        seconds = self.looks.seconds()
+        if self.silence is None and seconds > SILENT_SECONDS:
+            self.silence = Silence(self.looks.place, now - timedelta(seconds=seconds))
+            zone = self._host.zone
+            place, since = self._silent_place(), self.silence.since
+            since_words = local_words(since.replace(microsecond=0), zone)
+            self.problem = f"storage does not answer since {since_words}: {place}"
+            self._teller().silent(place, since, now)
+
+    def _silent_place(self) -> str:
+        return str(self.name if self.silence is None else self.silence.place or self.name)
+
+    def _leave_to(self, holder: dict[str, Any]) -> None:
         """Its own instance of backup4d@.service has it; when that ends, the sets say what it has served."""
-        holder = self._instance()
-        if holder is None:
-            return False
         if not self._is_running_here:
             self._state = None
         unit = instance_unit(self.entry.package)
         self.problem = f"{unit} serves it (process {holder.get('pid', '?')}); stop one of the two"
-        return True
-
-    def _instance(self) -> dict[str, Any] | None:
-        """What the service for this database alone says of itself; None when there is none."""
-        package, host = self.entry.package, self._host
-        try:
-            return current_holder(instance_folder(host.state_folder, package) / SERVICE_LOCK)
-        except PermissionError:
-            # another user's: systemd makes the runtime folder at its start and removes it at its end
-            runtime = host.runtime_folder
-            return {} if runtime and instance_folder(runtime, package).is_dir() else None
-        except OSError:
-            return None
 
     def _refuse(self, why: str, now: datetime, *, kept: bool) -> None:
         """Say it once for each broken edit."""
@@ -158,9 +184,8 @@ class Served:
 
     def _take_up(self, found: InForce, before: InForce | None, now: datetime) -> None:
         """Settings or zone may be others than before."""
+        assert self._state is not None  # noqa: S101 - `take` has set it
         settings = found.reading.settings
-        if self._state is None:
-            self._state = recall(found, self._host, self._teller(), now)
         known, zone = self._state.known, self._host.zone
         is_same = before is not None and before.reading.digest == found.reading.digest
         if is_same and known.zone == zone:
@@ -171,18 +196,12 @@ class Served:
             self._teller().settings((words,), now)
         self._apply(after_settings_change(known, settings.schedule, settings.retry, zone, now), now)
 
-    def _notice_others(self, layout: DatabaseLayout, now: datetime) -> None:
+    def _notice_others(self, seen: Seen, now: datetime) -> None:
         """A backup started by hand holds the lock; when it succeeded, the lock's memory has a new number."""
-        assert self._state is not None  # noqa: S101 - _take_up has set it
-        known = self._state.known
-        if self._is_running_here:
+        assert self._state is not None  # noqa: S101 - `take` has set it
+        known, holder, number = self._state.known, seen.holder, seen.number
+        if self._is_running_here or number is None:
             return
-        lock = layout.package / "Logs" / DATABASE_LOCK
-        try:
-            holder, remembered = current_holder(lock), read_memory(lock).get("number")
-        except OSError:
-            return
-        number = remembered if isinstance(remembered, int) else 0  # 0: no backup succeeded yet
         succeeded = self._number_seen is not None and number != self._number_seen
         self._number_seen = number
         if succeeded:
@@ -281,20 +300,29 @@ class Served:
         self._is_running_here = False
         self._change(after_stop(self._state.known))
 
+    def left_traces(self) -> bool:
+        """Whether a run that died has left words of what it did; False when the disk does not say."""
+        try:
+            return ask(self._traces, ONE_SECONDS, self._clock) is True
+        except OSError:
+            return False
+
+    def _has_traces(self) -> bool:
+        layout = self.layout
+        lock = None if layout is None else layout.package / "Logs" / DATABASE_LOCK
+        return lock is not None and read_traces(lock) is not None
+
     def destination(self) -> Path | None:
         """Where its sets are; None while that is unknown."""
-        if self._in_force is None:
-            return None
-        try:
-            settings = self._in_force.reading.settings
-            return resolve_destination(self._in_force.layout, settings, self._host.path_map)
-        except (OSError, RefusedError):
-            return None
+        return None if self._in_force is None else destination_of(self._in_force, self._host)
 
     def destination_device(self) -> int:
         """The device that sets are written to; 0 while it is unknown. Databases on one device take turns."""
-        folder = self.destination()
-        return 0 if folder is None else device_of(folder)
+        return self._device
+
+    def scratch_device(self) -> int:
+        """The device that drills are made on; 0 while it is unknown."""
+        return self._scratch_device
 
     # --- remembering and telling
 
@@ -330,17 +358,7 @@ class Served:
     def _teller(self) -> Teller:
         layout = self.layout
         package = self.entry.package if layout is None else layout.package
-        return Teller(self.name, package, self._host.zone)
-
-
-def device_of(folder: Path) -> int:
-    """The device of a folder, there or still to be made; 0 while that is unknown."""
-    try:
-        while not folder.exists():
-            folder = folder.parent
-        return folder.stat().st_dev
-    except OSError:
-        return 0
+        return Teller(self.name, package, self._host.zone, self._line.do)
 
 
 def _error_of(ending: Failed) -> EngineError:

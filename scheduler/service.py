@@ -3,15 +3,17 @@
 import logging
 import queue
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.host import Clock
 from scheduler.chores import Chores
 from scheduler.control import Asked, Control
 from scheduler.decide import Decision, Halted, Run, Wait
 from scheduler.desk import Desk
+from scheduler.errands import Errand, Patience, SilentDiskError, ask, make_round
 from scheduler.notify import Notifier
 from scheduler.outcomes import Ending
 from scheduler.recall import Host
@@ -26,6 +28,7 @@ _log = logging.getLogger(__name__)
 # two heartbeats and a little, and less than decide.ON_TIME: a slot after a jump of the clock is still on time
 _OVERDUE_SECONDS = 2.2 * HEARTBEAT.total_seconds()
 _DEBOUNCE = timedelta(seconds=1.5)
+_PATIENCE = Patience()
 
 # what the queue carries: words of the timer, the watch, signal handlers, runs and people
 _Word = str | Asked | tuple[Job, Ending]
@@ -59,13 +62,15 @@ class Service:
         self._notifier = notifier
         self._inbox: queue.SimpleQueue[_Word] = queue.SimpleQueue()
         self._runs = Runs(source.host, clock, lambda job, ending: self._inbox.put((job, ending)))
-        self._desk = Desk(self._runs, clock, self._reload)
+        self._desk = Desk(self._runs, clock, self._reload, self._refresh)
         self._databases = self._desk.databases
         self._databases += databases
         self._chores = Chores(self._runs, clock, lambda: self._inbox.put("chore"))
         self._chore_problem = ""
         self._decisions = self._desk.decisions
         self._told: dict[Served, str] = {}
+        self._left: list[Errand[Any]] = []
+        self._watching: Errand[None] | None = None
         self._control_file: Path | None = None
         self._control: Control | None = None
         self._unheard: str | None = None
@@ -96,9 +101,9 @@ class Service:
             self._notifier.stopping()
             if self._control is not None:
                 self._control.stop()
-            watch.stop()
             timer.stop()
             self._stop_runs()
+            self._stop_watching(watch)
 
     def _listen(self) -> None:
         """Without its socket the service still makes backups; that it has none is told once."""
@@ -142,14 +147,33 @@ class Service:
     # --- looking
 
     def _look(self, timer: Timer, watch: Watch) -> None:
+        if self._watching is None:
+            self._watching = Errand(lambda: self._watch(watch), self._clock)
         wakes = self._look_at_all(self._clock.now())
-        places = [place for database in self._databases for place in database.places]
-        if watch.follow([self._source.file, *places]):
-            # somebody may have edited between our reading and the watching
-            self._inbox.put("edited")
         timer.wake_at(min(wakes, default=None))
         self._listen()
         self._notifier.alive(self._summary())
+
+    def _watch(self, watch: Watch) -> None:
+        """Follow the settings of those that answer; by a helper thread, for this asks their disks, too."""
+        places = [
+            place
+            for database in list(self._databases)
+            if not database.looks.is_under_way
+            for place in database.places
+        ]
+        if watch.follow([self._source.file, *places]):
+            # somebody may have edited between our reading and the watching
+            self._inbox.put("edited")
+
+    def _ask_disks(self) -> None:
+        """All looks, by helper threads; what takes too long is taken up when it has ended."""
+        errands: list[Errand[Any]] = self._left or [one.looks for one in self._databases]
+        if self._watching is not None and self._watching not in errands:
+            errands.append(self._watching)
+        self._left = make_round(errands, _PATIENCE, self._clock, self.ask_look)
+        if self._left:
+            self.ask_look()  # after the questions that came meanwhile
 
     def _look_at_all(self, now: datetime) -> list[datetime]:
         """Everything on the disk, then what follows; the instants at which something is due."""
@@ -157,6 +181,8 @@ class Service:
             self._take_up(now)
         self._desk.problem = self._source.problem
         self._runs.check(now)
+        self._ask_disks()
+        now = self._clock.now()
         wakes: list[datetime] = []
         for database in self._databases:
             decision = self._look_at(database, now)
@@ -185,14 +211,27 @@ class Service:
 
     def _look_at(self, database: Served, now: datetime) -> Decision | None:
         try:
-            database.refresh(now)
-            return database.decide(now)
+            self._take_look(database, now)
+            return None if database.looks.is_under_way else database.decide(now)
         except Exception as error:  # noqa: BLE001 - the boundary of one database: all others are served
             problem = f"this is a mistake in backup4d, please report it: {error!r}"
             if problem != database.problem:
                 _log.exception("%s: %s", database.name, problem)
             database.problem = problem
             return None
+
+    def _take_look(self, database: Served, now: datetime) -> None:
+        if database.looks.is_under_way:
+            database.note_silence(now)
+            return
+        seen = database.looks.take()
+        if seen is not None:
+            database.take(seen, now)
+
+    def _refresh(self, database: Served) -> None:
+        """Because somebody asks for this one."""
+        make_round([database.looks], _PATIENCE, self._clock, self.ask_look)
+        self._take_look(database, self._clock.now())
 
     def _take_up(self, now: datetime) -> None:
         """The service file or the zone changed."""
@@ -256,10 +295,16 @@ class Service:
         self._runs.kill_all()
         self._chores.kill()
 
+    def _stop_watching(self, watch: Watch) -> None:
+        with suppress(SilentDiskError):
+            ask(Errand(watch.stop, self._clock), _PATIENCE.all, self._clock)
+
     # --- telling
 
     def _tell(self, database: Served, decision: Decision | None) -> None:
         """One line in the log for every change of mind."""
+        if database.looks.is_under_way and database.silence is None:
+            return
         self._decisions[database] = decision
         words = database.problem or "nothing is known yet"
         if decision is not None:
@@ -267,12 +312,15 @@ class Service:
         if self._told.get(database) == words:
             return
         self._told[database] = words
-        level = logging.ERROR if isinstance(decision, Halted) else logging.INFO
+        is_trouble = isinstance(decision, Halted) or database.silence is not None
+        level = logging.ERROR if is_trouble else logging.INFO
         _log.log(level, "%s: %s", database.name, words)
 
     def _summary(self) -> str:
-        refused = sum(database.problem is not None for database in self._databases)
+        silent = sum(database.silence is not None for database in self._databases)
+        refused = sum(database.problem is not None for database in self._databases) - silent
         trouble = f", settings of {refused} refused" if refused else ""
+        trouble += f", storage of {silent} does not answer" if silent else ""
         if self._source.problem is not None:
             trouble += ", service file refused"
         if len(self._databases) == 1:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.files import replacing
+from engine.files import read_regular, replacing
 from scheduler.state import state_file
 from settings.errors import SettingsError
 from settings.layout import DatabaseLayout
@@ -115,14 +115,23 @@ def load_last_good(
 
 def keep_copy(data: bytes, copy: Path) -> None:
     """Keep the bytes of good settings for a start at which they cannot be read; a failure is only told."""
+    if _holds(copy, data):
+        return
     try:
-        if copy.is_file() and copy.read_bytes() == data:
-            return
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(copy, mode=0o640) as stream:
+        copy.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        # an administrator may have closed what it is a copy of to everybody but the service
+        with replacing(copy, mode=0o600) as stream:
             stream.write(data)
     except OSError as error:
         _log.warning("the settings could not be kept for later in %s: %s", copy, error.strerror)
+
+
+def _holds(copy: Path, data: bytes) -> bool:
+    """Whether it is as it should be; whatever lies in its place takes neither time nor memory."""
+    try:
+        return read_regular(copy, len(data)) == data
+    except OSError:
+        return False
 
 
 def _signature(layout: DatabaseLayout) -> tuple[object, ...]:

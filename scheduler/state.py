@@ -67,6 +67,20 @@ class State:
 class StateError(Exception):
     """The state file cannot be used; the message says why."""
 
+    mark = "unusable"
+
+
+class NewerStateError(StateError):
+    """It is whole, and of a release that knows more; what it says of pauses and halts is not guessed at."""
+
+    mark = "newer"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"it was written by a newer backup4d: it has version {version}, this one reads up to {VERSION};"
+            " install that one or a newer one"
+        )
+
 
 def state_file(folder: Path, data_file: Path) -> Path:
     """The state file of a database."""
@@ -77,7 +91,7 @@ def state_file(folder: Path, data_file: Path) -> Path:
 def load_state(file: Path) -> State | None:
     """Read a state; None when there is none. Raises StateError."""
     try:
-        data = read_regular(file, _LIMIT)
+        data = read_regular(file, _LIMIT, links=False)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -87,7 +101,7 @@ def load_state(file: Path) -> State | None:
         if row["format"] != FORMAT or not isinstance(row["version"], int):
             raise StateError("it is not a state file of backup4d")
         if row["version"] > VERSION:
-            raise StateError(f"it has version {row['version']}, this program knows {VERSION}")
+            raise NewerStateError(row["version"])
         return _state_from(row)
     except (
         ValueError,
@@ -103,15 +117,15 @@ def load_state(file: Path) -> State | None:
 
 def save_state(file: Path, state: State) -> None:
     """Replace the state file. Raises OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     text = json.dumps(_state_to(state), indent=1)
     with replacing(file, mode=0o640) as stream:
         stream.write(text.encode("ascii"))
 
 
-def set_aside(file: Path, now: datetime) -> Path:
-    """Keep an unusable state file under another name. Raises OSError."""
-    target = file.with_name(f"{file.name}.unusable-{now:%Y%m%dT%H%M%SZ}")
+def set_aside(file: Path, now: datetime, mark: str = StateError.mark) -> Path:
+    """Keep a state file that cannot be used under another name. Raises OSError."""
+    target = file.with_name(f"{file.name}.{mark}-{now:%Y%m%dT%H%M%SZ}")
     file.rename(target)
     return target
 

@@ -127,6 +127,12 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
     )
 
 
+def silent_status(package: Path, why: str) -> Status:
+    """Of a database that cannot be looked at."""
+    plan = "not known while its disks do not answer"
+    return Status(str(package), None, None, None, 0, None, None, plan, "", None, (why,))
+
+
 def _settings(
     context: Context, package: Path, data_file: Path | None, trouble: list[str]
 ) -> tuple[DatabaseLayout, Settings] | None:

@@ -1,6 +1,7 @@
 """What the service itself tells about one database: entries in its Backup journal and lines in the log."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -16,10 +17,16 @@ _log = logging.getLogger(__name__)
 
 
 class Teller:
-    """Writes entries of one database; a journal that cannot be written is told of in the log."""
+    """Writes entries of one database; a journal that cannot be written is told of in the log.
 
-    def __init__(self, name: str, package: Path, zone: tzinfo) -> None:
+    `do` is handed the writing, and does it now or when the disk answers.
+    """
+
+    def __init__(
+        self, name: str, package: Path, zone: tzinfo, do: Callable[[Callable[[], None]], None]
+    ) -> None:
         self._name = name
+        self._do = do
         self._package = package
         self._zone = zone
 
@@ -82,6 +89,20 @@ class Teller:
         _log.error("%s: %s", self._name, what)
         self._journal("Backup is slow", (f"Reason : {what}",), now)
 
+    def silent(self, place: str, since: datetime, now: datetime) -> None:
+        """A disk does not answer."""
+        lines = (
+            f"Storage : {place} does not answer since {self._local(since)}",
+            "Now : no backup begins before it answers",
+        )
+        self._journal("Storage does not answer", lines, now)
+
+    def answers_again(self, place: str, since: datetime, now: datetime) -> None:
+        """It does again."""
+        lines = (f"Storage : {place} did not answer since {self._local(since)}",)
+        _log.warning("%s: storage answers again; %s", self._name, *lines)
+        self._journal("Storage answers again", lines, now)
+
     def chore(self, title: str, error: EngineError, began: datetime, now: datetime) -> None:
         """A drill or scrub died before it could journal anything."""
         times = Times(None, began, now, self._zone)
@@ -96,6 +117,9 @@ class Teller:
         self._append(simple_entry(title, lines, Times(None, now, now, self._zone), error))
 
     def _append(self, entry: Entry) -> None:
+        self._do(lambda: self._write(entry))
+
+    def _write(self, entry: Entry) -> None:
         recorder = Recorder(self._package, self._name, self._zone)
         try:
             # the first entry of a database may come before its first backup

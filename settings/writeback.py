@@ -5,7 +5,6 @@ import difflib
 import fcntl
 import os
 import re
-import stat
 import tempfile
 from pathlib import Path
 
@@ -268,7 +267,9 @@ def _copy_rights(file: Path, descriptor: int) -> None:
     # only root may give files away; for others the file becomes theirs, as with any editor
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, status.st_uid, status.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+    os.fchmod(
+        descriptor, status.st_mode & 0o777
+    )  # a settings file runs nothing with anybody's rights
 
 
 def _fsync_folder(folder: Path) -> None:

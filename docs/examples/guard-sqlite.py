@@ -29,7 +29,7 @@ def main() -> None:
             except sqlite3.Error as error:
                 sys.exit(f"{database} cannot be held: {error}")
             stack.callback(connection.rollback)
-        sys.stdout.write("ready\n")
+        sys.stdout.write("ready to clone\n")  # it may write there: locks stop nobody but SQLite
         sys.stdout.flush()
         if not told_to_let_go(options.at_most):
             sys.exit(f"gave up after {options.at_most:g} s, so that writers go on")

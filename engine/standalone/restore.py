@@ -1,4 +1,4 @@
-# backup4d restore.py, version 2: restores any set of backup4d with Python 3 and the zstd tool alone
+# backup4d restore.py, version 3: restores any set of backup4d with Python 3 and the zstd tool alone
 """usage: python3 restore.py SET TARGET [--anyway]
 SET is the folder of a set. TARGET must not exist or be empty; it is called TARGET.part until all is
 there and compared. --anyway goes on when something is not right."""
@@ -61,8 +61,8 @@ def settle(path, link, mode, uid, gid, when):
         os.symlink(link, path)
     if os.geteuid() == 0:
         os.chown(path, uid, gid, follow_symlinks=False)
-    if not link:
-        os.chmod(path, mode)
+    if not link:  # what ran as its owner must not run as us, when it could not be given to him
+        os.chmod(path, mode if os.stat(path)[4:6] == (uid, gid) else mode & 0o1777)
     os.utime(path, ns=(when, when), follow_symlinks=False)
 
 

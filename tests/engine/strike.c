@@ -30,7 +30,9 @@ int strike_count(void) { return step; }
 static int is_below(int folder, const char *name) {
     char link[64], place[PATH_MAX];
     if (mode == ASLEEP || name == NULL) return 0;
-    if (name[0] == '/') return strncmp(name, prefix, strlen(prefix)) == 0;
+    /* through a folder that is held by its descriptor (engine/anchor.py) */
+    if (sscanf(name, "/proc/self/fd/%d/", &folder) != 1 && name[0] == '/')
+        return strncmp(name, prefix, strlen(prefix)) == 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
     ssize_t length = readlink(link, place, sizeof place - 1);
     if (length < 0) return 0;

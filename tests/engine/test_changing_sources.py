@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.archiver import Archiver, Patience, store_file
+from engine.archiver import Archiver
 from engine.errors import Code, SourceError, SourceNeverQuietError
 from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
 from engine.host import HostClock
+from engine.logstore import store_file
 from engine.manifest import MemberSpool
 from engine.member import Role
 from engine.output import Output
+from engine.patience import Patience
 from engine.progress import Progress
 from engine.stop import StopRequest
 from engine.walk import Found

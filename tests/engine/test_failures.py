@@ -499,7 +499,6 @@ class StopThatReplaces(StopRequest):
             if (staging / "SHA256SUMS").exists():
                 here.rename(here.with_name("unmounted"))
                 here.mkdir()
-                shutil.copytree(here.with_name("unmounted") / staging.name, staging)
 
 
 def test_a_destination_replaced_during_the_run_gets_no_set(tmp_path: Path) -> None:
@@ -510,6 +509,7 @@ def test_a_destination_replaced_during_the_run_gets_no_set(tmp_path: Path) -> No
 
     assert isinstance(error, DestinationError)
     assert "is not the folder it was when the backup began" in str(error)
+    assert not list(app.destination.with_name("unmounted").glob(".backup4d-staging-*"))
 
 
 def test_a_volume_that_was_there_and_is_not_mounted_is_a_failure(tmp_path: Path) -> None:

@@ -264,7 +264,9 @@ def test_a_newer_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
     text = (folder / "manifest.json").read_text().replace('"version": 1', '"version": 2')
     (folder / "manifest.json").write_text(text)
 
-    with pytest.raises(RefusedError, match="format version 2; this program knows 1") as caught:
+    with pytest.raises(
+        RefusedError, match="newer backup4d: it has format version 2, this one reads up to 1"
+    ) as caught:
         read_manifest(folder)
 
     assert "tar and zstd" in caught.value.hint

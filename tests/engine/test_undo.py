@@ -173,7 +173,7 @@ def test_words_in_the_lock_that_make_no_sense_move_nothing(app: App, facts: dict
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_root_does_not_rename_what_another_user_wrote_down(app: App, tmp_path: Path) -> None:
-    folder = tmp_path / "hostile"
+    folder = app.package / "hostile"
     folder.mkdir()
     target = tmp_path / "target"
     target.write_text("root's")

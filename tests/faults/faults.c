@@ -74,8 +74,14 @@ static int path_of(int descriptor, char *into)
 static int full_path(int folder, const char *name, char *into)
 {
 	char start[ROOM];
+	int held, used = 0;
 	if (name == NULL)
 		return 0;
+	/* through a folder that is held by its descriptor (engine/anchor.py) */
+	if (sscanf(name, "/proc/self/fd/%d%n", &held, &used) == 1 && name[used] == '/' && path_of(held, start)) {
+		snprintf(into, ROOM, "%.255s%.255s", start, name + used);
+		return 1;
+	}
 	if (name[0] == '/') {
 		snprintf(into, ROOM, "%s", name);
 		return 1;

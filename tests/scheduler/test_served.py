@@ -282,7 +282,7 @@ def test_a_state_of_a_newer_release_is_kept_and_not_guessed_at(tmp_path: Path) -
 
     assert story.restart().sees("10 18:00") == "wait 01-11 02:30"
 
-    (aside,) = story.state_folder.glob("*.unusable-*")
+    (aside,) = story.state_folder.glob("*.newer-*")
     assert json.loads(aside.read_text()) == newer
 
 

@@ -73,3 +73,18 @@ def test_a_run_that_published_while_the_service_stopped_is_not_made_again(tmp_pa
     story.served.owe()
 
     assert story.restart().sees("11 09:00") == "wait 01-12 02:30"
+
+
+def test_a_run_that_died_with_the_service_is_the_last_attempt_that_status_tells_of(
+    tmp_path: Path,
+) -> None:
+    story = watched(tmp_path, {NEXT_SLOT: "True"})
+    story.runs("11 02:30", story.publishes("11 02:30", slot="11 02:30"))
+    story.begins("12 02:30")
+
+    assert story.restart().sees("12 02:40").startswith("wait")
+
+    last = story.remembered().last
+    assert last is not None
+    assert (last.code, last.number) == (1409, None)
+    assert "ended with the service" in last.text

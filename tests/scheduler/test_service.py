@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import scheduler.service as module
+from scheduler.looking import Seen
 from scheduler.notify import Notifier
 from scheduler.recall import Host
 from scheduler.served import Served
@@ -41,7 +42,7 @@ class DeadTimer(Timer):
 class BrokenDatabase(Served):
     """One that a mistake in the program has hit."""
 
-    def refresh(self, now: datetime) -> None:
+    def take(self, seen: Seen, now: datetime) -> None:
         raise RuntimeError("a mistake")
 
 

@@ -170,7 +170,9 @@ def test_a_file_that_is_no_state_is_refused(tmp_path: Path, data: bytes) -> None
 def test_a_newer_version_is_refused_and_named(tmp_path: Path) -> None:
     file = changed(saved(tmp_path, a_state()), version=2)
 
-    with pytest.raises(StateError, match="version 2, this program knows 1"):
+    with pytest.raises(
+        StateError, match="newer backup4d: it has version 2, this one reads up to 1"
+    ):
         load_state(file)
 
 

@@ -1,0 +1,66 @@
+"""The log into an archive of its own: append-only, it may grow meanwhile, and what stood there is kept."""
+
+import os
+
+from blake3 import blake3
+
+from engine.codec import frame_bytes
+from engine.errors import Code, SourceError, SourceNeverQuietError
+from engine.framewriter import FrameWriter
+from engine.member import Attributes, Kind, Member, Role
+from engine.sourcefile import FAILING_DISK, ReadError, attributes_of, fill
+from engine.stop import StopRequest
+
+
+def store_file(
+    frames: FrameWriter,
+    descriptor: int,
+    path: bytes,
+    *,
+    stop: StopRequest,
+    attributes: Attributes | None = None,
+) -> Member:
+    """Store one log as a plain stream of frames; it may grow meanwhile. Raises SourceError, OSError.
+
+    `attributes` are those of the original, when it is read from a clone.
+    """
+    facts = os.fstat(descriptor)
+    size = facts.st_size
+    digest = blake3()
+    cut = frame_bytes(size)
+    for offset in range(0, size, cut):
+        stop.check()
+        count = min(cut, size - offset)
+        buffer = frames.buffer(cut)
+        with memoryview(buffer)[:count] as block:
+            _fill_log(descriptor, block, offset, path)
+            digest.update(block)
+        frames.submit(buffer, count)
+    if size == 0:
+        frames.submit_empty()
+    return Member(
+        path,
+        Kind.FILE,
+        Role.LOG,
+        size,
+        attributes or attributes_of(facts),
+        0,
+        0,
+        digest=digest.hexdigest(),
+    )
+
+
+def _fill_log(descriptor: int, block: memoryview, offset: int, path: bytes) -> None:
+    try:
+        whole = fill(descriptor, block, offset)
+    except ReadError as error:
+        raise SourceError(
+            f"the log {os.fsdecode(path)} cannot be read: {error}",
+            code=Code.LOG_BACKUP_FAILED,
+            hint=FAILING_DISK,
+        ) from error
+    if not whole:
+        raise SourceNeverQuietError(
+            f"the log {os.fsdecode(path)} became shorter while it was read",
+            hint="it was renewed during the backup; the next attempt will find it whole",
+        )
