@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 
 class StoryClock:
@@ -30,3 +31,9 @@ class StoryClock:
         """Let the story go on by so much."""
         self.instant += duration
         self._elapsed += duration.total_seconds()
+
+
+def peak_kib() -> int:
+    """The most memory this process ever had, in KiB; `ru_maxrss` would also count its parent's from before exec."""
+    status = Path("/proc/self/status").read_text("ascii", errors="replace")
+    return int(status.partition("VmHWM:")[2].split()[0])

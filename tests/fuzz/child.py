@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.fakes import peak_kib
 from tests.fuzz.engines import coverage_guide, instrumented, run_blind, run_guided
 
 MODULES = ["tests.fuzz.small_files", "tests.fuzz.archives", "tests.fuzz.sockets"]
@@ -34,12 +35,12 @@ class Watched:
 
     def __call__(self, data: bytes) -> None:
         (self.folder / CURRENT).write_bytes(data)
-        began, had = time.monotonic(), _most_memory()
+        began, had = time.monotonic(), peak_kib()
         try:
             self.target.execute(data)
         except Exception as error:  # noqa: BLE001 - whatever is not documented is a failure
             self._keep(data, _place_of(error), "".join(traceback.format_exception(error)[-12:]))
-        seconds, grown = time.monotonic() - began, _most_memory() - had
+        seconds, grown = time.monotonic() - began, peak_kib() - had
         if seconds > SLOW_SECONDS:
             self._keep(data, "slow", f"{seconds:.1f} seconds")
         if grown > _GROWTH_KIB and self.done:
@@ -53,10 +54,6 @@ class Watched:
         if not file.exists() or file.stat().st_size > len(data):
             file.write_bytes(data)
             file.with_suffix(".txt").write_text(f"{place}\n{why}")
-
-
-def _most_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _place_of(error: BaseException) -> str:
