@@ -20,11 +20,13 @@ from engine.framereader import open_archive
 from engine.host import keep_freed_memory
 from engine.inplace import DOING, restore_in_place
 from engine.lock import DATABASE_LOCK, Lock, holding
+from engine.machine import is_another, name_of
 from engine.manifest import iterate_members
 from engine.member import Kind, Member, Role
 from engine.memberreader import MemberReader
 from engine.opencheck import State, Verdict, judge_set_data, why_not_again
 from engine.openrecord import Look, Record, load_record, save_record
+from engine.ownsets import own_marks
 from engine.parity import has_parity
 from engine.repairing import repair_recorded
 from engine.restore import Restored
@@ -108,7 +110,8 @@ def restore_automatically(
     clock = told.around.clock
     started = clock.now()
     since = started.isoformat(timespec="seconds")
-    with holding(layout.package / "Logs" / DATABASE_LOCK, DOING, since) as lock:
+    file = layout.package / "Logs" / DATABASE_LOCK
+    with holding(file, DOING, since, of=layout.data_file) as lock:
         undo_in(lock, layout, told)
         if look_again().state is State.GOOD:
             return None
@@ -194,6 +197,9 @@ class _Work:
     def _from(
         self, stored: StoredSet, sets: tuple[StoredSet, ...], *, is_header_known: bool
     ) -> Restored:
+        machine = stored.facts.machine
+        if is_another(machine, own_marks(self._lock.memory)):
+            raise MissingSetError(f"it was made on another machine ({name_of(machine)})")
         lacking = _lacking(stored)
         if lacking is not None:
             raise MissingSetError(f"it is partial and lacks {lacking}")

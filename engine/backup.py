@@ -12,7 +12,7 @@ from typing import Any
 from engine.anchor import anchored
 from engine.answering import answers_with, require_answer
 from engine.errors import Code, DestinationError, EngineError
-from engine.files import destination_failure, remove_tree
+from engine.files import destination_failure, disk_errors
 from engine.guard import Guard, start_guard
 from engine.history import HISTORY, highest_number, load_history
 from engine.hooks import Told, run_shutdown, run_startup
@@ -20,6 +20,7 @@ from engine.host import keep_freed_memory
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
 from engine.manifest import SetFacts
 from engine.mounts import kind_of
+from engine.ownsets import judge_sets, own_marks, split_sets, taken_over
 from engine.plan import (
     Plan,
     Sources,
@@ -36,27 +37,28 @@ from engine.progress import Progress
 from engine.records import Recorder
 from engine.recovery import clean_up
 from engine.report import Times, event, partial_reason, shutdown_failed_entry, simple_entry
-from engine.request import Request
+from engine.request import Request, slot_text
 from engine.results import Outcome
 from engine.sets import (
     Inventory,
     Removal,
-    database_tag,
     plan_rotation,
     remove_set,
     set_name,
     show_set,
-    staging_folder,
     take_inventory,
 )
-from engine.settings_in_force import settings_in_force
+from engine.settings_in_force import not_done, settings_in_force
 from engine.setwriter import Job, Surroundings, first_facts, write_set
 from engine.shipped import place_restorer
+from engine.staging import claim_number, discard, own_tag
 from engine.unchanged import data_is_unchanged
 from engine.undo import is_dead_restore, undo_dead_restore
-from settings.model import Rate, Settings
+from settings.model import Settings
 from settings.reader import Reading
 from settings.service_model import Hook
+
+_UNCHANGED = "data file, index and log have not changed since the last good set"
 
 
 def run_backup(request: Request, around: Surroundings) -> Outcome:
@@ -68,8 +70,9 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
     layout = request.layout
     logs = layout.package / "Logs"
     started = around.clock.now()
-    with holding(logs / DATABASE_LOCK, "a backup", started.isoformat(timespec="seconds")) as lock:
-        recorder = Recorder(layout.package, layout.key, request.zone)
+    since = started.isoformat(timespec="seconds")
+    with holding(logs / DATABASE_LOCK, "a backup", since, of=layout.data_file) as lock:
+        recorder = Recorder(layout.package, layout.key, request.zone, layout.data_file)
         run = _Run(request, around, lock, recorder, started)
         try:
             outcome = run.run()
@@ -109,6 +112,7 @@ class _Run:
         self._started = started
         self._layout = request.layout
         self._base = request.layout.data_file.stem
+        self._marks = own_marks(lock.memory)
         self._warnings: list[str] = []
         self.notes: list[str] = []
         self.hook_notes: list[str] = []
@@ -136,9 +140,12 @@ class _Run:
         prepare_destination(destination, self._layout.package, separate=separate)
         self._recorder.destination = destination
         self._told = replace(self._told, destination=destination)
-        with _disk_errors(destination, "writing the set"):
+        with disk_errors(destination, "writing the set"):
+            if self._is_served(destination):
+                number = self._lock.memory["number"]
+                return self._postpone(f"set {number} was made for this slot already")
             if settings.only_if_changed and self._is_unchanged(destination):
-                return self._postpone()
+                return self._postpone(_UNCHANGED)
             if self._request.hooks.startup is not None:
                 self._ask(self._request.hooks.startup, destination, settings, sources)
             return self._into(destination, reading)
@@ -186,11 +193,21 @@ class _Run:
         """Only scheduled backups are postponed; a person who asks gets one."""
         if self._request.scheduled is None:
             return False
-        complete = [stored for stored in self._inventory(destination).sets if stored.facts.complete]
+        sets, _ = split_sets(self._inventory(destination).sets, self._marks)
+        complete = [stored for stored in sets if stored.facts.complete]
         return bool(complete) and data_is_unchanged(self._layout, complete[-1])
 
-    def _postpone(self) -> Outcome:
-        text = "data file, index and log have not changed since the last good set"
+    def _is_served(self, destination: Path) -> bool:
+        """Another service may have made it: no slot is served twice, whoever asks."""
+        slot, memory = slot_text(self._request.scheduled), self._lock.memory
+        if slot is None or memory.get("slot") != slot:
+            return False
+        now = self._around.clock.now()
+        # one that was made later than now was made by a clock that was wrong: its slot comes again
+        sets = (one for one in self._inventory(destination).sets if one.facts.started <= now)
+        return memory.get("number") in {stored.number for stored in sets}
+
+    def _postpone(self, text: str) -> Outcome:
         now = self._around.clock.now()
         times = Times(self._request.scheduled, self._started, now, self._request.zone)
         with self._unharmed("the Backup journal could not be written"):
@@ -215,12 +232,14 @@ class _Run:
         with self._holding(destination) as held:
             with waiting_for(held / DESTINATION_LOCK):
                 plan = self._plan(destination, settings, total)
-                tag = database_tag(self._layout.data_file)
-                staging = staging_folder(held, self._base, plan.number, tag)
                 self._note(plan.number, destination)
                 removed = self._remove(plan.remove_before, held)
                 self.removed_before = [removal.stored.folder for removal in removed]
-                staging.mkdir(mode=0o750)
+                tag = own_tag(self._layout.data_file, self._layout.package)
+                staging, number = claim_number(held, self._base, plan.number, tag)
+                if number != plan.number:
+                    plan = replace(plan, number=number)
+                    self._note(number, destination)
             self._tell_of(plan, sources)
             try:
                 with anchored(staging, of=None) as inside:
@@ -228,7 +247,7 @@ class _Run:
                     self._around.stop.check()
                     folder = self._publish(staging, inside, facts.number, destination)
             except BaseException:
-                _discard(staging)
+                discard(staging)
                 raise
             return self._record(folder, facts, settings, removed, held)
 
@@ -281,11 +300,13 @@ class _Run:
             warning = f"{name} is not counted as a set and was left alone: {why}"
             if warning not in self._warnings:
                 self._warnings.append(warning)
+        ours, self._marks, notes = judge_sets(inventory.sets, self._marks, self._request)
+        self.notes += [note for note in notes if note not in self.notes]
         known = highest_number(load_history(destination).document, self._recorder.structure)
         remembered = self._lock.memory.get("number")
         known = max(known, remembered if isinstance(remembered, int) else 0)
         return plan_backup(
-            inventory,
+            replace(inventory, sets=ours),
             settings,
             known_number=known,
             content_bytes=total,
@@ -297,15 +318,15 @@ class _Run:
         return take_inventory(destination, self._base, self._layout.data_file)
 
     def _note(self, number: int, destination: Path) -> None:
-        scheduled = self._request.scheduled
         record = {
             "doing": "a backup",
             "pid": os.getpid(),
             "host": socket.gethostname()[:64],
             "since": self._started.isoformat(timespec="seconds"),
-            "scheduled": None if scheduled is None else scheduled.isoformat(),
+            "scheduled": slot_text(self._request.scheduled),
             "number": number,
             "destination": str(destination),
+            "data_file": str(self._layout.data_file),
         }
         try:
             self._lock.note(record)
@@ -337,14 +358,15 @@ class _Run:
         with self._unharmed("what the next run must know could not be written"):
             separate = is_separate(destination, self._layout.package)
             memory: dict[str, Any] = {"number": facts.number, "destination": str(destination)}
-            self._lock.remember({**memory, "separate": separate})
-        notes = (*self.notes, *_not_done(settings))
+            memory |= {"separate": separate, "machines": taken_over(self._marks)}
+            self._lock.remember({**memory, "slot": slot_text(facts.scheduled)})
+        notes = (*self.notes, *not_done(settings))
         surplus: tuple[Removal, ...] = ()
         gone: list[Removal] = []
         lock = held / DESTINATION_LOCK
         with self._unharmed("the history could not be written"), waiting_for(lock):
             sets = self._inventory(destination).sets
-            surplus = plan_rotation(sets, settings.rotation)
+            surplus = plan_rotation(split_sets(sets, self._marks)[0], settings.rotation)
             self._recorder.sets(held, sets, surplus, self._around.clock.now())
         with self._unharmed("the Backup journal could not be written"):
             told = (*self.hook_notes, *notes)
@@ -375,26 +397,3 @@ class _Run:
             yield
         except (OSError, EngineError) as error:
             self._warnings.append(f"{what}: {error}")
-
-
-def _not_done(settings: Settings) -> tuple[str, ...]:
-    """Settings this release reads and does not act on yet are never ignored in silence."""
-    asked = {"Redundancy": settings.redundancy, "Interlacing": settings.interlacing}
-    return tuple(
-        f"{key} {rate.value} : recovery data is not written by this release"
-        for key, rate in asked.items()
-        if rate is not Rate.NONE
-    )
-
-
-def _discard(staging: Path) -> None:
-    with suppress(OSError):  # what stays has a hidden name and is removed by the next run
-        remove_tree(staging)
-
-
-@contextmanager
-def _disk_errors(destination: Path, doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise destination_failure(destination, doing, error) from error

@@ -44,12 +44,20 @@ def replacing(target: Path, *, mode: int = 0o644, stays_ours: bool = False) -> I
             if not stays_ours:
                 give_to_owner_of(target.parent, stream.fileno())
             os.fsync(stream.fileno())
+            _refuse_replaced(temporary, stream.fileno())
         temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+    except BaseException as error:
+        if getattr(error, "errno", None) != errno.ESTALE:  # what lies there then is another's
+            with suppress(OSError):
+                temporary.unlink()
         raise
     fsync_folder(target.parent)
+
+
+def _refuse_replaced(temporary: Path, descriptor: int) -> None:
+    """Where locks of other machines are not seen, two may write under this name; a half-written file is not shown."""
+    if not os.path.samestat(os.fstat(descriptor), temporary.lstat()):
+        raise OSError(errno.ESTALE, "another program writes it at this moment", str(temporary))
 
 
 def open_regular(file: Path, *, links: bool = True) -> BufferedReader:
@@ -238,3 +246,12 @@ def destination_failure(folder: Path, doing: str, cause: OSError) -> EngineError
     return DestinationError(
         f"backup folder {folder} failed while {doing}: {cause.strerror}", hint=hint
     )
+
+
+@contextmanager
+def disk_errors(destination: Path, doing: str) -> Iterator[None]:
+    """Let a failed system call on the destination be told as what it means."""
+    try:
+        yield
+    except OSError as error:
+        raise destination_failure(destination, doing, error) from error

@@ -6,21 +6,19 @@ goes under `backup4d`, capped. What others wrote survives. Pure but for `load_hi
 
 import errno
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.files import read_regular, replacing
-from engine.sets import StoredSet
+from engine.sets import HIGHEST_NUMBER, StoredSet
 
 HISTORY = "backupHistory.json"
 _OTHER = "backup4d"
 _OTHER_LIMIT = 500
 _SIZE_LIMIT = 64 << 20
-# one backup a minute for nineteen years; a higher number was never given by anybody
-_HIGHEST = 9_999_999
 # arithmetic on what claims to be from another year may leave what dates can hold
 _YEARS = range(1970, 9001)
 
@@ -76,11 +74,18 @@ def set_aside(destination: Path, now: datetime) -> Path:
 def highest_number(document: Document, structure: str) -> int:
     """The highest set number recorded for a structure, 0 when there is none."""
     numbers = (_number(record) for record in _records(document, structure))
-    return max((number for number in numbers if number <= _HIGHEST), default=0)
+    return max((number for number in numbers if number <= HIGHEST_NUMBER), default=0)
 
 
-def with_sets(document: Document, structure: str, sets: Iterable[StoredSet]) -> Document:
+def with_sets(
+    document: Document,
+    structure: str,
+    sets: Iterable[StoredSet],
+    is_of_another: Callable[[dict[str, Any]], bool] = lambda _: False,
+) -> Document:
     """The document with the records of exactly these sets, oldest first.
+
+    Records of another data file under the same structure stay as they are.
 
     A record already there stays as it is (others may have added keys); a missing one is made from the
     set's manifest, so a lost history comes back. Records of 4D's own archives stay while their numbers
@@ -88,19 +93,21 @@ def with_sets(document: Document, structure: str, sets: Iterable[StoredSet]) -> 
     """
     ordered = sorted(sets, key=lambda stored: stored.number)
     ours = {str(stored.folder) for stored in ordered}
-    known = {_number(record): record for record in _records(document, structure)}
-    records = [
-        record for record in _records(document, structure) if not _is_set_of_backup4d(record, ours)
-    ]
+    others: list[dict[str, Any]] = []
+    mine: list[dict[str, Any]] = []
+    for record in _records(document, structure):
+        (others if is_of_another(record) else mine).append(record)
+    known = {_number(record): record for record in mine}
+    records = others + [record for record in mine if not _is_set_of_backup4d(record, ours)]
     for stored in ordered:
-        record = known.get(stored.number)
-        if record is not None and _is_set_of_backup4d(record, ours):
-            records.append(record)
+        found = known.get(stored.number)
+        if found is not None and _is_set_of_backup4d(found, ours):
+            records.append(found)
         else:
             records.append(set_record(stored))
     records.sort(key=_number)
-    others = {key: value for key, value in document.items() if key != structure}
-    return {structure: records, **others}
+    rest = {key: value for key, value in document.items() if key != structure}
+    return {structure: records, **rest}
 
 
 def with_event(document: Document, event: dict[str, Any]) -> Document:

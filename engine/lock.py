@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,15 @@ class Lock:
     """A held lock.
 
     `left_behind` is what a run that died was doing, None when the last one ended well. `memory` is what
-    the last good run wanted remembered, empty when there was none.
+    the last good run wanted remembered, empty when there was none. Data files of one package share the lock:
+    with a `data_file`, memory is that of its runs alone.
     """
 
     descriptor: int
     left_behind: dict[str, Any] | None
     memory: dict[str, Any]
+    data_file: str | None = None
+    others: dict[str, Any] = field(default_factory=dict)
 
     def introduce(self, holder: dict[str, Any]) -> None:
         """Say who holds the lock. Raises OSError."""
@@ -51,7 +54,10 @@ class Lock:
 
     def remember(self, memory: dict[str, Any]) -> None:
         """Write down what the next run must know. Raises OSError."""
-        self._write(memory, _RECORD_BYTES)
+        record = memory
+        if self.data_file is not None:
+            record = _joined(memory, self.data_file, self.others)
+        self._write(record, _RECORD_BYTES)
         self.memory = memory
 
     def _write(self, record: dict[str, Any] | None, offset: int) -> None:
@@ -75,10 +81,12 @@ def _open_lock(file: Path) -> int:
 
 
 @contextmanager
-def holding(file: Path, doing: str, since: str | None = None) -> Iterator[Lock]:
+def holding(
+    file: Path, doing: str, since: str | None = None, *, of: Path | None = None
+) -> Iterator[Lock]:
     """Hold the lock of `file`; given back when left, or by the kernel when we die.
 
-    Others are told that we are `doing` it `since`.
+    Others are told that we are `doing` it `since`, to which data file when it is `of` one.
 
     Raises BusyError when another process holds it, DestinationError when the file cannot be made.
     """
@@ -93,9 +101,12 @@ def holding(file: Path, doing: str, since: str | None = None) -> Iterator[Lock]:
         ) from error
     try:
         _take(descriptor, file, doing)
-        lock = Lock(descriptor, _read(descriptor, 0), _read(descriptor, _RECORD_BYTES) or {})
+        data_file = None if of is None else str(of)
+        memory, others = _parted(_read(descriptor, _RECORD_BYTES) or {}, data_file)
+        lock = Lock(descriptor, _read(descriptor, 0), memory, data_file, others)
+        who = {} if data_file is None else {"data_file": data_file}
         with suppress(OSError):  # no room for it: then nobody can be told who holds the lock
-            lock.introduce({"doing": doing, "pid": os.getpid(), "since": since})
+            lock.introduce({"doing": doing, "pid": os.getpid(), "since": since, **who})
         yield lock
     finally:
         with suppress(OSError):  # a network disk that complains now does not undo what was done
@@ -160,9 +171,9 @@ def holder_process(file: Path) -> int | None:
     return None
 
 
-def read_memory(file: Path) -> dict[str, Any]:
-    """What the last good run wanted remembered; empty when there is none. Raises OSError."""
-    return _read_record(file, _RECORD_BYTES) or {}
+def read_memory(file: Path, of: Path | None = None) -> dict[str, Any]:
+    """What the last good run wanted remembered, `of` a data file; empty when there is none. Raises OSError."""
+    return _parted(_read_record(file, _RECORD_BYTES) or {}, None if of is None else str(of))[0]
 
 
 def read_traces(file: Path) -> dict[str, Any] | None:
@@ -177,6 +188,31 @@ def instant_in(traces: dict[str, Any], key: str) -> datetime | None:
     except ValueError:
         return None
     return instant if instant.tzinfo is not None else None
+
+
+def _parted(record: dict[str, Any], data_file: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The memory of one data file, and those of the others; all of it when none is named."""
+    if data_file is None:
+        return record, {}
+    found = record.get("others")
+    others = dict(found) if isinstance(found, dict) else {}
+    last = {key: value for key, value in record.items() if key not in ("others", "data_file")}
+    # of an older release, or of nobody yet: it was the only data file there was
+    name = record.get("data_file", data_file)
+    if last:
+        others[str(name)] = last
+    mine = others.pop(data_file, {})
+    return (mine if isinstance(mine, dict) else {}), others
+
+
+def _joined(memory: dict[str, Any], data_file: str, others: dict[str, Any]) -> dict[str, Any]:
+    """One record of all; the oldest of the others are forgotten when there is no room for them."""
+    kept = dict(others)
+    while True:
+        record = {**memory, "data_file": data_file, **({"others": kept} if kept else {})}
+        if not kept or len(json.dumps(record)) <= _RECORD_BYTES:
+            return record
+        del kept[next(iter(kept))]
 
 
 def _open_plain(file: Path, access: int) -> int:

@@ -46,7 +46,8 @@ class SetFacts:
     list and was not there, `skipped` what could not be stored and `left_out` what never is (special files,
     the sets themselves), with the reason. `attachments` are the
     paths of the settings' list, `files` the (role, name) of every archive file. `checked`: the archives
-    were read back from the disk and were equal to what had been read from the sources.
+    were read back from the disk and were equal to what had been read from the sources. `machine` is as
+    engine.machine says it, empty in sets of older releases.
     """
 
     number: int
@@ -69,6 +70,7 @@ class SetFacts:
     roots: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str], ...]
     tool: str
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +315,7 @@ def _facts_to_json(facts: SetFacts) -> dict[str, Any]:
         "roots": [list(entry) for entry in facts.roots],
         "files": [list(entry) for entry in facts.files],
         "tool": facts.tool,
+        "machine": facts.machine,
     }
 
 
@@ -338,6 +341,7 @@ def _facts_from_json(row: dict[str, Any]) -> SetFacts:
         roots=tuple((str(source), str(path)) for source, path in row["roots"]),
         files=tuple((str(role), _plain_name(name)) for role, name in row["files"]),
         tool=str(row["tool"]),
+        machine=str(row.get("machine", "")),
     )
 
 

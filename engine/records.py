@@ -33,12 +33,16 @@ class Recorder:
     `destination` is None until it is known to be usable; events are then only journaled.
     """
 
-    def __init__(self, package: Path, structure: str, zone: tzinfo) -> None:
+    def __init__(
+        self, package: Path, structure: str, zone: tzinfo, data_file: Path | None = None
+    ) -> None:
+        """`data_file` is needed for `sets` alone: data files of one structure share its list in the history."""
         self._destination: Path | None = None
         self._identity: tuple[int, int] | None = None
         self.verbose = True
         self.structure = structure
         self.package = package
+        self._data_file = data_file
         self._logs = package / "Logs"
         self.zone = zone
 
@@ -76,7 +80,13 @@ class Recorder:
         document = self._load(destination, now)
         gone = {removal.stored.number for removal in leaving}
         staying = [stored for stored in sets if stored.number not in gone]
-        save_history(destination, with_sets(document, self.structure, staying))
+        present = {entry.name for entry in destination.iterdir()}
+
+        def is_theirs(record: dict[str, Any]) -> bool:
+            is_there = Path(str(record.get("backupPath"))).parent.name in present
+            return is_there and record.get("dataPath") != str(self._data_file)
+
+        save_history(destination, with_sets(document, self.structure, staying, is_theirs))
 
     def failed(
         self, kind: str, error: EngineError, times: Times, notes: tuple[str, ...] = ()

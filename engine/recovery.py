@@ -13,6 +13,7 @@ from engine.manifest import SetFacts, read_set_facts
 from engine.records import Recorder
 from engine.report import Times
 from engine.sets import database_tag, is_leftover, set_name, take_inventory
+from engine.staging import is_of_another_writer, is_still, own_tag
 from settings.layout import DatabaseLayout
 
 
@@ -40,13 +41,26 @@ def clean_up(
 
 def _remove_leftovers(destination: Path, layout: DatabaseLayout) -> list[str]:
     """Remove half-made work, one by one; what cannot be removed is said."""
-    tag = database_tag(layout.data_file)
+    data_file, package = layout.data_file, layout.package
+    # a name without a writer was given by an older release, on this machine
+    tags = (database_tag(data_file), own_tag(data_file, package))
     try:
-        with anchored(destination, of=layout.package) as held:
-            leftovers = [entry for entry in held.iterdir() if is_leftover(entry.name, tag)]
-            return [warning for entry in leftovers for warning in _remove(entry)]
+        with anchored(destination, of=package) as held:
+            entries = list(held.iterdir())
+            leftovers = [one for one in entries if any(is_leftover(one.name, tag) for tag in tags)]
+            others = [one for one in entries if is_of_another_writer(one.name, data_file, package)]
+            dead = [one for one in others if is_still(one)]
+            warnings = [warning for one in leftovers + dead for warning in _remove(one)]
+            return warnings + [_left_alone(one) for one in others if one not in dead]
     except OSError:
         return []  # absent or failing: the checks of the destination say what is wrong with it
+
+
+def _left_alone(staging: Path) -> str:
+    return (
+        f"{known_name(staging)} is left alone: another machine, or another copy of this application, may be writing"
+        " it; one that died is removed when nothing in it has changed for a day"
+    )
 
 
 def _remove(leftover: Path) -> list[str]:
@@ -73,7 +87,8 @@ def _record_dead_run(
     number = traces.get("number")
     result = "nothing of it was published, and the sets that are there are untouched"
     if destination is not None and isinstance(number, int):
-        folder = destination / set_name(layout.data_file.stem, number)
+        data_file = Path(str(traces.get("data_file", layout.data_file)))
+        folder = destination / set_name(data_file.stem, number)
         try:
             facts = read_set_facts(folder)
         except EngineError as failure:
@@ -99,6 +114,8 @@ def _record_published(
         note = "Recorded by the run after it: the run died after the set was published"
         recorder.published(folder, facts, (), (note,))
     destination = folder.parent
+    if facts.data_file != str(layout.data_file):
+        return  # another one of this package: its own next backup writes the history
     with anchored(destination, of=layout.package) as held, waiting_for(held / DESTINATION_LOCK):
         sets = take_inventory(destination, layout.data_file.stem, layout.data_file).sets
         recorder.sets(held, sets, (), now)

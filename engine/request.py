@@ -1,7 +1,7 @@
 """What a backup is asked for; apart from backup.py, so that the service stays small."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from settings.layout import DatabaseLayout
@@ -25,3 +25,8 @@ class Request:
     accept_destination: bool = False
     last_good: Path | None = None
     hooks: Hooks = field(default_factory=Hooks)
+
+
+def slot_text(scheduled: datetime | None) -> str | None:
+    """A slot as the lock remembers it: one text for one instant."""
+    return None if scheduled is None else scheduled.astimezone(UTC).isoformat()

@@ -22,6 +22,8 @@ from settings.model import KeepAll, KeepLast, Rotation
 _SET_FOLDER = re.compile(r"(?P<base>.+)\[(?P<number>\d{4,})\]", re.DOTALL)
 # also what 4D itself leaves in a destination: data[0007].4BK, data[0007-0001].4BK, data[0006].4BL
 _OF_4D = re.compile(r".+\[\d{4,}(-\d+)?\]\.4B[KL]", re.IGNORECASE | re.DOTALL)
+# one backup a minute for nineteen years; a higher number was never given by anybody
+HIGHEST_NUMBER = 9_999_999
 _STAGING = ".backup4d-staging-"
 _REMOVING = ".backup4d-removing-"
 
@@ -101,7 +103,7 @@ def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
     unreadable: list[tuple[str, str]] = []
     highest = 0
     for entry in destination.iterdir():
-        highest = max(highest, _number_in(entry.name, base))
+        highest = max(highest, number_in(entry.name, base))
         match = _SET_FOLDER.fullmatch(entry.name)
         if match is None or match["base"] != base or entry.name.startswith("."):
             continue
@@ -113,6 +115,7 @@ def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
             case None:
                 pass
     sets.sort(key=lambda stored: stored.number)
+    highest = max(highest, *(stored.number for stored in sets), 0)
     return Inventory(tuple(sets), highest, tuple(sorted(unreadable)))
 
 
@@ -136,14 +139,18 @@ def _look_into(folder: Path, number: int, data_file: Path) -> StoredSet | str | 
     return None
 
 
-def _number_in(name: str, base: str) -> int:
-    """The number an entry occupies: a set, one being written, or 4D's own `data[0007].4BK`."""
+def number_in(name: str, base: str) -> int:
+    """The number an entry occupies: a set, one being written, or 4D's own `data[0007].4BK`; 0 for none.
+
+    One that no backup program ever gave is somebody's own name, and does not drive ours up.
+    """
     match = re.fullmatch(
-        rf"(?:{re.escape(_STAGING)}[0-9a-f]{{8}}-)?{re.escape(base)}\[(\d{{4,}})(?:-\d+)?\](?:\.4BK)?",
+        rf"(?:{re.escape(_STAGING)}[0-9a-f]{{8}}(?:\.[0-9a-f]{{8}})?-)?{re.escape(base)}\[(\d{{4,}})(?:-\d+)?\](?:\.4BK)?",
         name,
         re.IGNORECASE,
     )
-    return int(match[1]) if match else 0
+    number = int(match[1]) if match else 0
+    return number if number <= HIGHEST_NUMBER else 0
 
 
 def plan_rotation(

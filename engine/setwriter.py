@@ -25,6 +25,7 @@ from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
 from engine.host import Clock
 from engine.intake import Intake, read_cloned, read_cloned_log, read_live, read_log
+from engine.machine import this_machine
 from engine.manifest import (
     ArchiveFacts,
     MemberSpool,
@@ -113,6 +114,7 @@ def first_facts(
         ),
         files=(),
         tool=TOOL,
+        machine=this_machine(),
     )
 
 

@@ -31,7 +31,8 @@ from settings.layout import DatabaseLayout
 @click.option(
     "--accept-destination",
     is_flag=True,
-    help="The backup folder is right, though it lies on another file system than the last time.",
+    help="The backup folder is right, though it lies on another file system than the last time, or holds sets"
+    " of the same path that another machine made.",
 )
 @click.option(
     "--via-service",

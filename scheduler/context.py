@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import Inventory, StoredSet, take_inventory
 from scheduler.environment import Environment, find_host_zone, read_environment
 from scheduler.instance import SERVICE_LOCK, instance_folder
+from scheduler.screen import warn
 from settings.errors import SettingsError, SettingsNotFoundError
 from settings.layout import DatabaseLayout
 from settings.locate import locate_database
@@ -106,7 +108,7 @@ class Context:
 
 def look_for_sets(layout: DatabaseLayout, destination: Path) -> Inventory:
     """The sets of a database in its destination. Raises DestinationError when that is not mounted, OSError."""
-    memory = read_memory(layout.package / "Logs" / DATABASE_LOCK)
+    memory = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
     check_mounted(destination, layout.package, separate=was_separate(memory, destination))
     return take_inventory(destination, layout.data_file.stem, layout.data_file)
 
@@ -172,13 +174,28 @@ def choose_set(inventory: Inventory, number: int | None) -> StoredSet:
 
 
 def choose_set_until(inventory: Inventory, until: datetime, zone: ZoneInfo) -> StoredSet:
-    """The newest complete set that was finished by then: nothing in it is later. Raises MissingSetError."""
+    """The newest complete set that was finished by then: nothing in it is later. Raises MissingSetError.
+
+    By the dates, as a person reads them in a list; when these contradict the numbers, that is said.
+    """
     finished = [s for s in inventory.sets if s.facts.complete and s.facts.ended <= until]
     if finished:
-        return finished[-1]
+        _warn_of_clock(inventory.sets, zone)
+        return max(finished, key=lambda stored: (stored.facts.ended, stored.number))
     choose_set(inventory, None)  # says that there is none at all
     oldest = inventory.sets[0].facts.ended.astimezone(zone)
     raise MissingSetError(
         f"no complete set was finished by {until.astimezone(zone):%Y-%m-%d %H:%M:%S}",
         hint=f"the oldest set is of {oldest:%Y-%m-%d %H:%M:%S}; backup4d list shows all",
     )
+
+
+def _warn_of_clock(sets: tuple[StoredSet, ...], zone: ZoneInfo) -> None:
+    for earlier, later in pairwise(sets):
+        if later.facts.ended < earlier.facts.ended:
+            first, then = (s.facts.ended.astimezone(zone) for s in (earlier, later))
+            warn(
+                f"the clock went back between set {earlier.number} ({first:%Y-%m-%d %H:%M:%S}) and set"
+                f" {later.number} ({then:%Y-%m-%d %H:%M:%S}): one of the two was made with a wrong clock;"
+                " look at backup4d list, and choose with --set when it matters"
+            )

@@ -13,6 +13,7 @@ from engine.errors import EngineError
 from engine.history import load_history
 from engine.lock import DATABASE_LOCK, read_memory
 from engine.manifest import read_manifest
+from engine.ownsets import own_sets
 from engine.papers import plain
 from engine.plan import resolve_destination
 from engine.sets import Inventory, StoredSet
@@ -54,7 +55,7 @@ def look_for_traces(context: Context, settings: Settings, layout: DatabaseLayout
         why = f"the backup folder {destination} cannot be read: {error.strerror}"
         return Traces((), 0, destination, why)
     highest = max(_highest_in(inventory), _remembered_number(layout))
-    sets = tuple(stored for stored in inventory.sets if _is_plausible(stored))
+    sets = tuple(stored for stored in own_sets(inventory.sets, layout) if _is_plausible(stored))
     return Traces(sets, highest, destination, None)
 
 
@@ -71,7 +72,9 @@ def _highest_in(inventory: Inventory) -> int:
 
 def _remembered_number(layout: DatabaseLayout) -> int:
     try:
-        number = read_memory(layout.package / "Logs" / DATABASE_LOCK).get("number")
+        number = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file).get(
+            "number"
+        )
     except OSError:
         return 0
     return number if isinstance(number, int) else 0

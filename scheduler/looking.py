@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.errors import EngineError, RefusedError
 from engine.lock import DATABASE_LOCK, current_holder, read_memory, read_traces
+from engine.ownsets import own_sets
 from engine.plan import resolve_destination
 from engine.sets import StoredSet, take_inventory
 from scheduler.instance import SERVICE_LOCK, instance_folder
@@ -63,7 +64,7 @@ def look_at(
     found = source.look()
     if isinstance(found, str):
         return Seen(None, found)
-    holder, number = _lock(found.layout)
+    holder, number = lock_of(found.layout)
     scratch_device = 0
     if entry.drill is not None:
         asks(entry.drill.scratch)
@@ -108,12 +109,17 @@ def _instance(entry: ServedDatabase, host: Host) -> dict[str, Any] | None:
         return None
 
 
-def _lock(layout: DatabaseLayout) -> tuple[dict[str, Any] | None, int | None]:
+def lock_of(layout: DatabaseLayout) -> tuple[dict[str, Any] | None, int | None]:
+    """Who works on this data file, and the number of its last set; None for what cannot be known."""
     lock = layout.package / "Logs" / DATABASE_LOCK
     try:
-        holder, number = current_holder(lock), read_memory(lock).get("number")
+        holder = current_holder(lock)
+        number = read_memory(lock, layout.data_file).get("number")
     except OSError:
         return None, None
+    mine = str(layout.data_file)
+    if holder is not None and holder.get("data_file", mine) != mine:
+        holder = None  # work on another data file of the package: a run that is due waits for it
     return holder, number if isinstance(number, int) else 0  # 0: no backup succeeded yet
 
 
@@ -122,7 +128,8 @@ def _sets(layout: DatabaseLayout, destination: Path | None) -> tuple[StoredSet, 
     if destination is None:
         return ()
     try:
-        return take_inventory(destination, layout.data_file.stem, layout.data_file).sets
+        sets = take_inventory(destination, layout.data_file.stem, layout.data_file).sets
+        return own_sets(sets, layout)
     except (OSError, EngineError):
         return ()
 

@@ -102,7 +102,7 @@ def _reachable(
     if destination is None:
         return None, None
     try:
-        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK)
+        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
     except OSError:
         memory = {}
     try:
@@ -117,6 +117,8 @@ def _reachable(
 def _remembered(layout: DatabaseLayout) -> Path | None:
     """The backup folder of the last good backup."""
     with suppress(OSError):
-        folder = read_memory(layout.package / "Logs" / DATABASE_LOCK).get("destination")
+        folder = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file).get(
+            "destination"
+        )
         return Path(folder) if isinstance(folder, str) else None
     return None

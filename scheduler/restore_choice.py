@@ -6,13 +6,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from engine.archivefiles import find_archives, is_archive_name
 from engine.errors import EngineError, MissingSetError
 from engine.lock import DATABASE_LOCK, read_memory
+from engine.machine import name_of
 from engine.manifest import MANIFEST, SetFacts, read_set_facts
+from engine.ownsets import own_marks, split_sets
 from engine.parity import has_parity
 from engine.sealed import SUFFIX
 from engine.sets import Inventory, StoredSet, take_inventory
@@ -135,7 +138,9 @@ def _of_database(
             notes = (*notes, f"{known} is not there; the sets tell that it was the data file")
     is_newest = number is None and until is None
     if until is not None:
-        folder = choose_set_until(inventory, until, context.zone).folder
+        chosen = choose_set_until(inventory, until, context.zone)
+        _refuse_doubt(chosen, inventory.sets, layout)
+        folder = chosen.folder
     else:
         folder = _newest_or(number, inventory, destination, layout, anyway=anyway)
     return Choice(folder, None, layout, inventory.sets, is_newest, notes)
@@ -161,7 +166,10 @@ def _newest_or(
     if number is not None or doubtful <= newest:
         if not inventory.sets and not unreadable:
             _refuse_others(destination, layout)
-        return choose_set(inventory, number).folder
+        chosen = choose_set(inventory, number)
+        if number is None:
+            _refuse_doubt(chosen, inventory.sets, layout)
+        return chosen.folder
     folder = destination / unreadable[doubtful]
     if anyway or has_parity(folder):
         return folder
@@ -178,6 +186,22 @@ def _newest_or(
 def _number_of(name: str) -> int:
     digits = name.rpartition("[")[2].removesuffix("]")
     return int(digits) if digits.isdecimal() else -1
+
+
+def _refuse_doubt(chosen: StoredSet, sets: tuple[StoredSet, ...], layout: DatabaseLayout) -> None:
+    """Sets of another machine may be of another application with the same path. Raises MissingSetError."""
+    memory: dict[str, Any] = {}
+    with suppress(OSError):
+        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
+    ours, theirs = split_sets(sets, own_marks(memory))
+    if not ours or chosen not in theirs:
+        return
+    here = ours[-1]
+    raise MissingSetError(
+        f"{chosen.folder.name}, which would be taken, was made on another machine ({name_of(chosen.facts.machine)}),"
+        f" and {here.folder.name} on this one: they may be of two applications with the same path",
+        hint=f"say which is meant: --set {chosen.number} or --set {here.number}",
+    )
 
 
 def _refuse_others(destination: Path, layout: DatabaseLayout) -> None:
@@ -210,7 +234,9 @@ def _inventory(context: Context, layout: DatabaseLayout) -> tuple[Inventory, Pat
 
 def _remembered(layout: DatabaseLayout) -> Path | None:
     with suppress(OSError, ValueError, json.JSONDecodeError):
-        folder = read_memory(layout.package / "Logs" / DATABASE_LOCK).get("destination")
+        folder = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file).get(
+            "destination"
+        )
         if isinstance(folder, str) and Path(folder).is_dir():
             return Path(folder)
     return None

@@ -9,6 +9,7 @@ from typing import Any
 from engine.errors import Code, EngineError
 from engine.history import events_of, load_history
 from engine.lock import DATABASE_LOCK, current_holder, read_memory
+from engine.ownsets import own_sets
 from engine.plan import free_bytes, resolve_destination
 from engine.sets import StoredSet
 from scheduler.after import after_restart, after_settings_change
@@ -202,7 +203,7 @@ def _sets(
     try:
         inventory = look_for_sets(layout, destination)
         trouble += [f"{name} is no usable set: {why}" for name, why in inventory.unreadable]
-        return inventory.sets, destination, free_bytes(destination)
+        return own_sets(inventory.sets, layout), destination, free_bytes(destination)
     except EngineError as error:
         trouble.append(f"{error}; {error.hint}")
         return (), destination, None
@@ -284,7 +285,7 @@ def _last(
 def _remembered_failure(layout: DatabaseLayout) -> list[LastOperation]:
     """The failure the lock's memory tells of: it is there even when the destination could not be written."""
     try:
-        row = read_memory(layout.package / "Logs" / DATABASE_LOCK)["failure"]
+        row = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)["failure"]
         return [
             LastOperation(datetime.fromisoformat(row["ended"]), int(row["code"]), str(row["text"]))
         ]

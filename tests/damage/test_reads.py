@@ -23,6 +23,7 @@ READS = {
     "engine/journal": "the end of a journal: tests/damage",
     "engine/livefiles": "sources, for a comparison",
     "engine/lock": "lock and what it remembers: tests/damage, tests/fuzz",
+    "engine/machine": "/etc/machine-id, the system's own",
     "engine/manifest": "manifest: tests/damage, tests/fuzz, tests/engine/test_flips.py",
     "engine/mounts": "/proc/self/mountinfo",
     "engine/openfiles": "/proc",

@@ -80,7 +80,7 @@ _Plant = Callable[[pytest.MonkeyPatch], object]
 
 
 def _history_that_trusts_its_numbers(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(engine.history, "_HIGHEST", 10**500)
+    patch.setattr(engine.history, "HIGHEST_NUMBER", 10**500)
     patch.setattr(engine.history, "_number", lambda record: int(record.get("backupNumber", 0)))
 
 

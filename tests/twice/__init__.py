@@ -1,0 +1,1 @@
+"""Two of everything: services, commands, machines, databases, numbers; see docs/reliability.md."""
