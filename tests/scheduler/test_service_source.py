@@ -25,6 +25,7 @@ from tests.scheduler.real import (
     serve,
     service_of,
     visible,
+    wait_until,
 )
 
 LIMITS = "<Limits><RunsPerDevice>3</RunsPerDevice></Limits>"
@@ -359,7 +360,7 @@ def test_a_database_that_leaves_while_it_waits_is_owed_its_backup(
         serve(file, one)
         look(real)
         real.wait_for(f"{two.package}: no longer served")
-        assert "no automatic backup any more" in two.journal()
+        wait_until(lambda: "no automatic backup any more" in two.journal(), "not journaled")
         assert visible(two) == []
         one.data_file.write_bytes(b"")
         serve(file, one, two)
