@@ -223,7 +223,11 @@ class People:
         self.judged += 1
         last = attempts[-1]
         has_failed = last.error not in (0, _STOPPED)
-        is_told = code == 1 and any(str(last.error) in words for words in row["trouble"])
+        # with a damaged state nobody remembers a run that was killed with its service: that is said then
+        telling = (str(last.error), "the service's state cannot be read")
+        is_told = code == 1 and any(
+            any(word in words for word in telling) for words in row["trouble"]
+        )
         if has_failed and row["last"] is not None and not is_told:
             return f"the last attempt ended with error {last.error}, and nobody is told: {row}"
         if (
