@@ -392,15 +392,15 @@ def test_a_folder_may_be_a_link_to_another_one(file: Path, tmp_path: Path) -> No
 
 
 def test_a_stopped_socket_is_gone_with_its_thread(file: Path) -> None:
+    before = set(threading.enumerate())
     control = Control(file, echo)
+    ours = set(threading.enumerate()) - before
 
     control.stop()
 
     assert not file.exists()
-    wait_until(
-        lambda: "control" not in [thread.name for thread in threading.enumerate()],
-        "the thread that listens is left",
-    )
+    assert ours
+    wait_until(lambda: not ours & set(threading.enumerate()), "the thread that listens is left")
 
 
 def test_a_stopped_socket_leaves_another_ones_place_alone(file: Path) -> None:
