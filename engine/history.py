@@ -101,10 +101,12 @@ def with_sets(
     records = others + [record for record in mine if not _is_set_of_backup4d(record, ours)]
     for stored in ordered:
         found = known.get(stored.number)
-        if found is not None and _is_set_of_backup4d(found, ours):
-            records.append(found)
-        else:
+        if found is None or not _is_set_of_backup4d(found, ours):
             records.append(set_record(stored))
+        elif _folder_of(found) == str(stored.folder):
+            records.append(found)
+        else:  # damaged, or the backup folder has another path now
+            records.append({**found, **set_record(stored)})
     records.sort(key=_number)
     rest = {key: value for key, value in document.items() if key != structure}
     return {structure: records, **rest}
@@ -188,8 +190,12 @@ def _number(record: dict[str, Any]) -> int:
     return number if isinstance(number, int) else 0
 
 
+def _folder_of(record: dict[str, Any]) -> str:
+    return str(Path(str(record.get("backupPath", ""))).parent)
+
+
 def _is_set_of_backup4d(record: dict[str, Any], ours: set[str]) -> bool:
     """A record whose archive lies in a set folder, present or already removed."""
     path = Path(str(record.get("backupPath", "")))
     number = f"[{_number(record):04d}"
-    return str(path.parent) in ours or (number in path.parent.name and number in path.name)
+    return _folder_of(record) in ours or (number in path.parent.name and number in path.name)

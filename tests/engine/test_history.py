@@ -131,6 +131,20 @@ def test_keys_that_others_added_survive() -> None:
     assert document[STRUCTURE][0]["note"] == "kept on tape 7"
 
 
+@pytest.mark.parametrize("damage", [("data[", "datq["), ("]", "}")])
+def test_a_record_that_names_another_folder_is_corrected_and_keeps_what_others_added(
+    damage: tuple[str, str],
+) -> None:
+    document = with_sets({}, STRUCTURE, [stored(1)])
+    good = dict(document[STRUCTURE][0])
+    document[STRUCTURE][0]["note"] = "kept on tape 7"
+    document[STRUCTURE][0]["backupPath"] = good["backupPath"].replace(*damage, 1)
+
+    document = with_sets(document, STRUCTURE, [stored(1)])
+
+    assert document[STRUCTURE] == [{**good, "note": "kept on tape 7"}]
+
+
 @given(others=st.dictionaries(st.text().filter(lambda key: key != STRUCTURE), JSON, max_size=4))
 def test_whatever_stands_beside_our_sets_survives(others: dict[str, Any]) -> None:
     document = with_sets(others, STRUCTURE, [stored(1)])
