@@ -226,7 +226,9 @@ def test_a_staging_folder_swapped_for_a_link_leads_nowhere(mode: str) -> None:
 
         assert struck
         assert place.before() == before
-        assert ran.code == 0 or "was replaced by something else" in ran.err, ran.err
+        # swapped before it was opened it is no folder, later it is not the one that was written
+        refusals = ("was replaced by something else", "Not a directory")
+        assert ran.code == 0 or any(words in ran.err for words in refusals), ran.err
 
 
 def _race(place: Arena, runs: int, *attack: str | Path) -> list[str]:
