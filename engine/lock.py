@@ -21,6 +21,7 @@ from engine.anchor import known_name
 from engine.errors import BusyError, DestinationError
 from engine.files import give_to_owner_of, make_folder, refuse_others
 from engine.host import pause
+from settings.layout import DatabaseLayout
 
 DATABASE_LOCK = ".backup4d.lock"
 DESTINATION_LOCK = ".backup4d-destination.lock"
@@ -174,6 +175,11 @@ def holder_process(file: Path) -> int | None:
 def read_memory(file: Path, of: Path | None = None) -> dict[str, Any]:
     """What the last good run wanted remembered, `of` a data file; empty when there is none. Raises OSError."""
     return _parted(_read_record(file, _RECORD_BYTES) or {}, None if of is None else str(of))[0]
+
+
+def memory_of(layout: DatabaseLayout) -> dict[str, Any]:
+    """The same of the runs of this data file. Raises OSError."""
+    return read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
 
 
 def read_traces(file: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engine.lock import DATABASE_LOCK, read_memory
+from engine.lock import memory_of
 from engine.machine import is_another, mark_of, name_of, this_machine
 from engine.request import Request
 from engine.sets import StoredSet
@@ -25,12 +25,17 @@ def own_marks(memory: dict[str, Any]) -> Marks:
     return frozenset((mark_of(this_machine()), *marks))
 
 
-def own_sets(sets: tuple[StoredSet, ...], layout: DatabaseLayout) -> tuple[StoredSet, ...]:
-    """Those of this machine, for what is said of it; all while it has made none itself."""
+def marks_of(layout: DatabaseLayout) -> Marks:
+    """The same, read for a layout; a memory that cannot be read knows this machine alone."""
     memory: dict[str, Any] = {}
     with suppress(OSError):
-        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
-    return split_sets(sets, own_marks(memory))[0] or sets
+        memory = memory_of(layout)
+    return own_marks(memory)
+
+
+def own_sets(sets: tuple[StoredSet, ...], layout: DatabaseLayout) -> tuple[StoredSet, ...]:
+    """Those of this machine, for what is said of it; all while it has made none itself."""
+    return split_sets(sets, marks_of(layout))[0] or sets
 
 
 def taken_over(marks: Marks) -> list[str]:

@@ -10,7 +10,7 @@ import click
 
 from engine.errors import MissingSetError
 from engine.host import Clock, HostClock
-from engine.lock import DATABASE_LOCK, read_memory
+from engine.lock import memory_of
 from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import Inventory, StoredSet, take_inventory
 from scheduler.environment import Environment, find_host_zone, read_environment
@@ -108,7 +108,7 @@ class Context:
 
 def look_for_sets(layout: DatabaseLayout, destination: Path) -> Inventory:
     """The sets of a database in its destination. Raises DestinationError when that is not mounted, OSError."""
-    memory = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
+    memory = memory_of(layout)
     check_mounted(destination, layout.package, separate=was_separate(memory, destination))
     return take_inventory(destination, layout.data_file.stem, layout.data_file)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.history import load_history
-from engine.lock import DATABASE_LOCK, read_memory
+from engine.lock import memory_of
 from engine.manifest import read_manifest
 from engine.ownsets import own_sets
 from engine.papers import plain
@@ -72,9 +72,7 @@ def _highest_in(inventory: Inventory) -> int:
 
 def _remembered_number(layout: DatabaseLayout) -> int:
     try:
-        number = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file).get(
-            "number"
-        )
+        number = memory_of(layout).get("number")
     except OSError:
         return 0
     return number if isinstance(number, int) else 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError, RefusedError
-from engine.lock import DATABASE_LOCK, current_holder, read_memory, read_traces
+from engine.lock import DATABASE_LOCK, current_holder, memory_of, read_traces
 from engine.ownsets import own_sets
 from engine.plan import resolve_destination
 from engine.sets import StoredSet, take_inventory
@@ -114,7 +114,7 @@ def lock_of(layout: DatabaseLayout) -> tuple[dict[str, Any] | None, int | None]:
     lock = layout.package / "Logs" / DATABASE_LOCK
     try:
         holder = current_holder(lock)
-        number = read_memory(lock, layout.data_file).get("number")
+        number = memory_of(layout).get("number")
     except OSError:
         return None, None
     mine = str(layout.data_file)

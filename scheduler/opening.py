@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import EngineError
-from engine.lock import DATABASE_LOCK, read_memory
+from engine.lock import memory_of
 from engine.openrecord import Look
 from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import StoredSet, take_inventory
@@ -102,7 +102,7 @@ def _reachable(
     if destination is None:
         return None, None
     try:
-        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
+        memory = memory_of(layout)
     except OSError:
         memory = {}
     try:
@@ -117,8 +117,6 @@ def _reachable(
 def _remembered(layout: DatabaseLayout) -> Path | None:
     """The backup folder of the last good backup."""
     with suppress(OSError):
-        folder = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file).get(
-            "destination"
-        )
+        folder = memory_of(layout).get("destination")
         return Path(folder) if isinstance(folder, str) else None
     return None

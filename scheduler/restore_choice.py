@@ -6,16 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from engine.archivefiles import find_archives, is_archive_name
 from engine.errors import EngineError, MissingSetError
-from engine.lock import DATABASE_LOCK, read_memory
+from engine.lock import memory_of
 from engine.machine import name_of
 from engine.manifest import MANIFEST, SetFacts, read_set_facts
-from engine.ownsets import own_marks, split_sets
+from engine.ownsets import marks_of, split_sets
 from engine.parity import has_parity
 from engine.sealed import SUFFIX
 from engine.sets import Inventory, StoredSet, take_inventory
@@ -190,10 +189,7 @@ def _number_of(name: str) -> int:
 
 def _refuse_doubt(chosen: StoredSet, sets: tuple[StoredSet, ...], layout: DatabaseLayout) -> None:
     """Sets of another machine may be of another application with the same path. Raises MissingSetError."""
-    memory: dict[str, Any] = {}
-    with suppress(OSError):
-        memory = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)
-    ours, theirs = split_sets(sets, own_marks(memory))
+    ours, theirs = split_sets(sets, marks_of(layout))
     if not ours or chosen not in theirs:
         return
     here = ours[-1]
@@ -234,9 +230,7 @@ def _inventory(context: Context, layout: DatabaseLayout) -> tuple[Inventory, Pat
 
 def _remembered(layout: DatabaseLayout) -> Path | None:
     with suppress(OSError, ValueError, json.JSONDecodeError):
-        folder = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file).get(
-            "destination"
-        )
+        folder = memory_of(layout).get("destination")
         if isinstance(folder, str) and Path(folder).is_dir():
             return Path(folder)
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.errors import Code, EngineError
 from engine.history import events_of, load_history
-from engine.lock import DATABASE_LOCK, current_holder, read_memory
+from engine.lock import DATABASE_LOCK, current_holder, memory_of
 from engine.ownsets import own_sets
 from engine.plan import free_bytes, resolve_destination
 from engine.sets import StoredSet
@@ -285,7 +285,7 @@ def _last(
 def _remembered_failure(layout: DatabaseLayout) -> list[LastOperation]:
     """The failure the lock's memory tells of: it is there even when the destination could not be written."""
     try:
-        row = read_memory(layout.package / "Logs" / DATABASE_LOCK, layout.data_file)["failure"]
+        row = memory_of(layout)["failure"]
         return [
             LastOperation(datetime.fromisoformat(row["ended"]), int(row["code"]), str(row["text"]))
         ]
