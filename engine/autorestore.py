@@ -17,7 +17,7 @@ from typing import Any
 from engine.datalook import Seen, Unusable, examine, look_at, mount_of
 from engine.errors import DamagedError, EngineError, MissingSetError, RestoreError
 from engine.framereader import open_archive
-from engine.host import keep_freed_memory
+from engine.host import keep_freed_memory, worker_count
 from engine.inplace import DOING, restore_in_place
 from engine.lock import DATABASE_LOCK, Lock, holding
 from engine.machine import is_another, name_of
@@ -38,7 +38,7 @@ from engine.setsource import SetSource, open_set
 from engine.undo import has_dead_restore
 from settings.layout import DatabaseLayout
 
-_WORKERS = os.cpu_count() or 2
+_WORKERS = worker_count()
 _INDEX = ".4dindx"
 _COMPANIONS = (_INDEX, ".4dsyncdata", ".4dsyncheader")
 

@@ -16,7 +16,7 @@ from engine.files import destination_failure, disk_errors
 from engine.guard import Guard, start_guard
 from engine.history import HISTORY, highest_number, load_history
 from engine.hooks import Told, run_shutdown, run_startup
-from engine.host import keep_freed_memory
+from engine.host import keep_freed_memory, worker_count
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
 from engine.manifest import SetFacts
 from engine.mounts import kind_of
@@ -268,7 +268,7 @@ class _Run:
                 facts=facts,
                 settings_digest=reading.digest,
                 total_bytes=total,
-                workers=os.cpu_count() or 2,
+                workers=worker_count(),
                 held=guard.holds,
                 may_clone=guard.may_clone,
             )

@@ -18,7 +18,7 @@ from engine.errors import DamagedError, EngineError, NoRoomError, RefusedError, 
 from engine.files import remove_tree, room
 from engine.history import HISTORY
 from engine.hooks import hint_for, run_program
-from engine.host import keep_freed_memory
+from engine.host import keep_freed_memory, worker_count
 from engine.lock import DESTINATION_LOCK
 from engine.manifest import MANIFEST, Manifest, iterate_members, read_manifest
 from engine.member import Kind, Member
@@ -155,7 +155,7 @@ def _restore(folder: Path, target: Path, around: Surroundings) -> Proven:
         restored = restore_set(
             folder,
             target,
-            workers=os.cpu_count() or 2,
+            workers=worker_count(),
             stop=around.stop,
             report=around.report,
         )

@@ -18,6 +18,11 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def worker_count() -> int:
+    """How many threads compress or unpack at the same time: one for each core."""
+    return os.cpu_count() or 2
+
+
 def ask_process_to_stop(pid: int) -> None:
     """What Ctrl-C does. Raises OSError; a process that is gone is no error."""
     with suppress(ProcessLookupError):

@@ -1,13 +1,12 @@
 """Verifications with their entries in the Backup journal and the history; how any operation is recorded."""
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
 
 from engine.errors import DamagedError, EngineError
-from engine.host import keep_freed_memory
+from engine.host import keep_freed_memory, worker_count
 from engine.records import Recorder
 from engine.report import Times, event, simple_entry
 from engine.setwriter import Surroundings
@@ -23,9 +22,7 @@ def verify_recorded(
     verdicts: list[Verdict] = []
     for folder in folders:
         started = around.clock.now()
-        verdict = verify_set(
-            folder, workers=os.cpu_count() or 2, stop=around.stop, report=around.report
-        )
+        verdict = verify_set(folder, workers=worker_count(), stop=around.stop, report=around.report)
         verdicts.append(verdict)
         if layout is None:
             continue

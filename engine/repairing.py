@@ -1,12 +1,11 @@
 """A set verified, repaired from its recovery data, verified again, and all that journaled."""
 
-import os
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 
 from engine.errors import DamagedError, EngineError, StoppedError
-from engine.host import keep_freed_memory
+from engine.host import keep_freed_memory, worker_count
 from engine.operations import record_operation
 from engine.parity import Repair, has_parity, repair_set, tidy_up
 from engine.report import Times
@@ -101,7 +100,7 @@ def _mend(folder: Path, around: Surroundings) -> Mended:
 
 
 def _verify(folder: Path, around: Surroundings) -> Verdict:
-    return verify_set(folder, workers=os.cpu_count() or 2, stop=around.stop, report=around.report)
+    return verify_set(folder, workers=worker_count(), stop=around.stop, report=around.report)
 
 
 def _said(verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from engine.errors import DamagedError, EngineError, RestoreError
-from engine.host import keep_freed_memory
+from engine.host import keep_freed_memory, worker_count
 from engine.inplace import DOING, restore_in_place
 from engine.inplaceplan import ASIDE, InPlacePlan, plan_in_place
 from engine.lock import DATABASE_LOCK, Lock, current_holder, holding
@@ -27,7 +27,7 @@ from engine.undo import undo_dead_restore
 from settings.layout import DatabaseLayout
 
 # two more than there are processors: writing past the page cache waits for the disk (measured: a seventh less time)
-_WORKERS = (os.cpu_count() or 2) + 2
+_WORKERS = worker_count() + 2
 
 
 @dataclass(frozen=True, slots=True)

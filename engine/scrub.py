@@ -1,12 +1,11 @@
 """A kept set read again long after it was made: compared, repaired where there is recovery data, and told of."""
 
-import os
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 
 from engine.errors import Code, DamagedError, EngineError, StoppedError
-from engine.host import keep_freed_memory
+from engine.host import keep_freed_memory, worker_count
 from engine.operations import record_operation
 from engine.parity import has_parity, repair_set
 from engine.report import Times
@@ -74,7 +73,7 @@ def _read_again(folder: Path, around: Surroundings, lines: list[str]) -> Reread:
 
 
 def _verify(folder: Path, around: Surroundings) -> Verdict:
-    workers = os.cpu_count() or 2
+    workers = worker_count()
     return verify_set(folder, workers=workers, stop=around.stop, report=around.report)
 
 
