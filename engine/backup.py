@@ -269,6 +269,7 @@ class _Run:
                 settings_digest=reading.digest,
                 total_bytes=total,
                 workers=worker_count(),
+                before=plan.before,
                 held=guard.holds,
                 may_clone=guard.may_clone,
             )

@@ -6,6 +6,7 @@ import threading
 from blake3 import blake3
 
 from engine.errors import DamagedError
+from engine.frametable import CHECK_BYTES
 from settings.model import CompressionRate
 
 if sys.version_info >= (3, 14):
@@ -37,6 +38,11 @@ def stored_limit(raw_bytes: int) -> int:
 def digest_of(block: bytes | memoryview) -> bytes:
     """The BLAKE3 digest of a block, 32 bytes."""
     return blake3(block).digest()
+
+
+def check_of(stored: bytes | memoryview) -> bytes:
+    """What is kept of the stored bytes of a frame, to know them again: 8 bytes of their BLAKE3."""
+    return blake3(stored).digest(CHECK_BYTES)
 
 
 def digest_zeros(digest: blake3, count: int) -> None:

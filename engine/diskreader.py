@@ -10,6 +10,17 @@ CHUNK = 4 << 20
 _NOT_DIRECT = (errno.EINVAL, errno.EOPNOTSUPP)
 
 
+def read_exactly(descriptor: int, offset: int, count: int) -> bytes:
+    """So many bytes of a file through the page cache. Raises OSError, also when it ends before."""
+    data = os.pread(descriptor, count, offset)
+    while len(data) < count:
+        more = os.pread(descriptor, count - len(data), offset + len(data))
+        if not more:
+            raise OSError(errno.EIO, "the file ends too early")
+        data += more
+    return data
+
+
 class DiskReader:
     """Bytes of one file, asked for in rising order.
 

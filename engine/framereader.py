@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
-from engine.codec import decompress_frame, digest_of
+from engine.codec import check_of, decompress_frame, digest_of
 from engine.diskreader import DiskReader
 from engine.errors import DamagedError, DamagedFrameError, MissingSetError
 from engine.frametable import Frame
@@ -154,8 +154,8 @@ def read_blocks(
 
     Whoever may stop early closes it: left to the garbage collector, it would wait for threads in one of them.
     A block is valid until the next one is asked for. `on_stored` sees the stored bytes in order; `on_block`
-    takes each good block before it comes out here; `pool` lends its threads. Raises DamagedError that names
-    the frame and its place.
+    takes each good block before it comes out here; `pool` lends its threads. A frame that is proved is compared
+    as it is stored, and its block comes out empty. Raises DamagedError that names the frame and its place.
     """
     reader = _BlockReader(archive, workers, on_stored, on_block)
     with closing(_with_pool(reader, indices, workers, pool)) as results:
@@ -256,6 +256,10 @@ class _BlockReader:
         archive = self._archive
         place = f"{archive.name}: frame {index} at byte {frame.offset}"
         span = (frame.start, frame.start + frame.raw)
+        if frame.proved:
+            if check_of(stored) == frame.check:
+                return b""
+            return DamagedFrameError(f"{place} is damaged: it is not what was taken over", *span)
         compressed = archive.facts.compression == "zstd"
         try:
             block = decompress_frame(stored, frame.raw, compressed=compressed)

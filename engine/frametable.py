@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 DIGEST_BYTES = 32
+CHECK_BYTES = 8
 _MOST = 2**63 - 1
 
 
@@ -15,6 +16,8 @@ class Frame:
 
     `checksum` is zstd's own checksum of the block, the last 4 bytes of the frame as it left the
     compressor; empty when that is not known (a table read from a manifest, a frame that is not packed).
+    `check` tells the stored bytes again (engine.codec.check_of), empty when nobody kept it; `proved`: these
+    very bytes were read back from a disk once, unpacked, and compared with such a block.
     """
 
     offset: int
@@ -23,6 +26,8 @@ class Frame:
     raw: int
     digest: bytes
     checksum: bytes
+    check: bytes
+    proved: bool
 
 
 class FrameTable:
@@ -36,12 +41,23 @@ class FrameTable:
         self._offsets = array("Q", [0])
         self._digests = bytearray()
         self._checksums: dict[int, bytes] = {}
+        self._checks = bytearray()
+        self._proved: set[int] = set()
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def append(self, raw: int, stored: int, digest: bytes, checksum: bytes = b"") -> None:
+    def append(
+        self,
+        raw: int,
+        stored: int,
+        digest: bytes,
+        checksum: bytes = b"",
+        *,
+        check: bytes = b"",
+        proved: bool = False,
+    ) -> None:
         """Add the next frame. Raises ValueError for sizes or digests that cannot be."""
         if raw < 0 or stored <= 0 or len(digest) != DIGEST_BYTES:
             raise ValueError("not a frame")
@@ -52,13 +68,43 @@ class FrameTable:
         self._digests += digest
         if checksum:
             self._checksums[self._count] = checksum
+        if proved:
+            self._proved.add(self._count)
+        self._checks += check
         self._count += 1
 
     def truncate(self, count: int) -> None:
         """Forget the frames after the first `count`."""
+        for index in range(count, self._count):
+            self._checksums.pop(index, None)
+            self._proved.discard(index)
         self._count = count
         del self._starts[count + 1 :], self._offsets[count + 1 :]
-        del self._digests[count * DIGEST_BYTES :]
+        del self._digests[count * DIGEST_BYTES :], self._checks[count * CHECK_BYTES :]
+
+    def tail(self, first: int) -> "FrameTable":
+        """A table of the frames from `first` on, as if an archive began there; without zstd's checksums."""
+        table = FrameTable()
+        for index in range(first, self._count):
+            frame = self.frame(index)
+            table.append(frame.raw, frame.stored, frame.digest, check=frame.check)
+        return table
+
+    @property
+    def checks(self) -> bytes:
+        """The checks of all frames, one after the other; empty when they were not kept."""
+        return bytes(self._checks) if self.has_checks else b""
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether the stored bytes of every frame can be told again."""
+        return self._count > 0 and len(self._checks) == self._count * CHECK_BYTES
+
+    def adopt_checks(self, checks: bytes) -> None:
+        """Take the checks of all frames from a manifest. Raises ValueError when there are not as many."""
+        if len(checks) != self._count * CHECK_BYTES:
+            raise ValueError("not as many checks as frames")
+        self._checks[:] = checks
 
     @property
     def raw_bytes(self) -> int:
@@ -74,6 +120,11 @@ class FrameTable:
     def largest_stored(self) -> int:
         """Stored bytes of the largest frame, 0 without frames."""
         return max((stored for _, stored, _ in self.rows()), default=0)
+
+    def digests(self) -> Iterator[bytes]:
+        """The digest of each frame."""
+        for start in range(0, self._count * DIGEST_BYTES, DIGEST_BYTES):
+            yield bytes(self._digests[start : start + DIGEST_BYTES])
 
     def rows(self) -> Iterator[tuple[int, int, bytes]]:
         """(raw, stored, digest) of each frame."""
@@ -91,11 +142,14 @@ class FrameTable:
             raw=self._starts[index + 1] - start,
             digest=bytes(self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]),
             checksum=self._checksums.get(index, b""),
+            check=bytes(self._checks[index * CHECK_BYTES : (index + 1) * CHECK_BYTES]),
+            proved=index in self._proved,
         )
 
     def forget_checksums(self) -> None:
         """They serve the check of what was just written; give their memory back."""
         self._checksums.clear()
+        self._proved.clear()
 
     def covering(self, start: int, end: int) -> range:
         """Indices of the frames that hold the stream's bytes from `start` up to `end`."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from engine.codec import FRAME_BYTES, Compressor, digest_of
+from engine.codec import FRAME_BYTES, Compressor, check_of, digest_of
 from engine.frametable import FrameTable
 from engine.output import Output, OutputMark, StoredFile
+from engine.reuse import Known
 from settings.model import CompressionRate
 
 _SPARE_BYTES = 512  # room for the padding of a file's last block
@@ -24,8 +25,19 @@ class StreamMark:
 
 
 @dataclass(frozen=True, slots=True)
+class _Packed:
+    """One frame as it is written; `checksum` is zstd's own, empty where there is none or nobody will need it."""
+
+    digest: bytes
+    stored: bytes | memoryview
+    checksum: bytes = b""
+    check: bytes = b""
+    proved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
-    future: "Future[tuple[bytes, bytes | memoryview]]"
+    future: "Future[_Packed]"
     buffer: bytearray
     length: int
 
@@ -33,7 +45,8 @@ class _Job:
 class FrameWriter:
     """Takes filled buffers, gives them back empty; memory is bounded by the number of buffers.
 
-    `before_rewind` is told how many frames stay, before the others are taken back.
+    `before_rewind` is told how many frames stay, before the others are taken back. `known` are frames that
+    are stored already; what is taken back is kept with them until it has been read again.
 
     One reader thread (the caller), `workers` compressing threads, one writing thread. A failure of any
     of them is raised by the caller's next call, unchanged.
@@ -47,8 +60,10 @@ class FrameWriter:
         workers: int,
         *,
         before_rewind: Callable[[int], None] = lambda _: None,
+        known: Known | None = None,
     ) -> None:
         self.frames = frames
+        self._known = known if known is not None else Known()
         self._before_rewind = before_rewind
         self.position = 0
         self._output = output
@@ -105,6 +120,7 @@ class FrameWriter:
         self._drain()
         self._output.wait()  # first: a late word about what is durable would count bytes that go now
         self._before_rewind(mark.frames)
+        self._keep_attempt(mark)
         self._output.rewind(mark.output)
         self.frames.truncate(mark.frames)
         self.position = mark.position
@@ -120,9 +136,24 @@ class FrameWriter:
         self._end_threads()
         self._output.abandon()
 
-    def _compress(self, buffer: bytearray, length: int) -> tuple[bytes, bytes | memoryview]:
+    def _keep_attempt(self, mark: StreamMark) -> None:
+        """What does not change until the next reading need not be compressed again."""
+        if self._packed and self.frames.has_checks:
+            kept = self._output.copy_after(mark.output, self._known.reserve)
+            if kept is not None:
+                self._known.keep_attempt(kept, self.frames.tail(mark.frames))
+
+    def _compress(self, buffer: bytearray, length: int) -> _Packed:
         block = memoryview(buffer)[:length]
-        return digest_of(block), self._compressor.compress(block)
+        digest = digest_of(block)
+        if not self._packed:
+            return _Packed(digest, block)
+        found = self._known.find(digest, length)
+        if found is None:
+            stored = self._compressor.compress(block)
+            return _Packed(digest, stored, bytes(stored[-4:]), check_of(stored))
+        checksum = b"" if found.proved else bytes(found.stored[-4:])
+        return _Packed(digest, found.stored, checksum, found.check, found.proved)
 
     def _drain(self) -> None:
         held = [self._free.get() for _ in range(self._count)]
@@ -135,16 +166,24 @@ class FrameWriter:
         self._jobs.put(None)
         self._writer.join()
         self._pool.shutdown()
+        self._known.forget_attempt()
 
     def _write(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                digest, frame = job.future.result()
-                if self._failure is None and len(frame) > 0:
-                    self._output.write(frame)
-                    checksum = bytes(frame[-4:]) if self._packed else b""
-                    self.frames.append(job.length, len(frame), digest, checksum)
-                del frame
+                packed = job.future.result()
+                stored = packed.stored
+                if self._failure is None and len(stored) > 0:
+                    self._output.write(stored)
+                    self.frames.append(
+                        job.length,
+                        len(stored),
+                        packed.digest,
+                        packed.checksum,
+                        check=packed.check,
+                        proved=packed.proved,
+                    )
+                del packed, stored
             except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
                 self._failure = error
             self._free.put(job.buffer)

@@ -5,6 +5,7 @@ thousand sets is read quickly and a manifest with a million members in little me
 described in docs/archive-format.md.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -346,7 +347,7 @@ def _facts_from_json(row: dict[str, Any]) -> SetFacts:
 
 
 def _archive_to_json(archive: ArchiveFacts) -> dict[str, Any]:
-    return {
+    row = {
         "role": archive.role,
         "stream": archive.stream,
         "compression": archive.compression,
@@ -355,6 +356,9 @@ def _archive_to_json(archive: ArchiveFacts) -> dict[str, Any]:
             {"name": file.name, "bytes": file.size, "sha256": file.sha256} for file in archive.files
         ],
     }
+    if archive.frames.has_checks:
+        row["checks"] = base64.b64encode(archive.frames.checks).decode("ascii")
+    return row
 
 
 def _archive_from_json(row: dict[str, Any], frames: FrameTable) -> ArchiveFacts:
@@ -368,6 +372,8 @@ def _archive_from_json(row: dict[str, Any], frames: FrameTable) -> ArchiveFacts:
         raise ValueError("the frame table does not fit the files of its archive")
     if row["compression"] not in ("zstd", "none") or row["stream"] not in ("tar", "file"):
         raise ValueError("an archive of an unknown kind")
+    if "checks" in row:
+        frames.adopt_checks(base64.b64decode(row["checks"], validate=True))
     return ArchiveFacts(str(row["role"]), row["stream"], row["compression"], files, frames)
 
 

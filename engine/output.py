@@ -1,14 +1,18 @@
 """The archive on the disk: one file or segments of a fixed size, digested and flushed while it grows."""
 
+import errno
 import hashlib
 import os
 import queue
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from engine.files import room
 
 _FLUSH_BYTES = 32 << 20
 
@@ -92,6 +96,27 @@ class Output:
         """Return when no write-back is under way, so that `on_durable` tells nothing old any more."""
         self._flusher.wait()
 
+    def copy_after(self, mark: OutputMark, reserve: int) -> BinaryIO | None:
+        """Everything written after the mark in a nameless file beside it; None when that would take needed room.
+
+        So it is, too, when the copying fails: what is wrong with the disk is met by the writing.
+        """
+        try:
+            if room(self._folder) < reserve:
+                return None
+            # closed by whoever reads it
+            copy: BinaryIO = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+        except OSError:
+            return None
+        try:
+            for segment in range(mark.segment, self._segment + 1):
+                start = mark.written if segment == mark.segment else 0
+                _append(self._folder / self._file_name(segment), start, copy.fileno())
+        except OSError:
+            copy.close()
+            return None
+        return copy
+
     def rewind(self, mark: OutputMark) -> None:
         """Forget everything written after the mark."""
         if mark.segment != self._segment:
@@ -152,6 +177,19 @@ class Output:
         name = archive_name(*self._name, None)
         (self._folder / only.name).rename(self._folder / name)
         self._done = [StoredFile(name, only.size, only.sha256)]
+
+
+def _append(source: Path, start: int, target: int) -> None:
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        end = os.fstat(descriptor).st_size
+        while start < end:
+            count = os.copy_file_range(descriptor, target, end - start, offset_src=start)
+            if count == 0:
+                raise OSError(errno.EIO, "it became shorter", str(source))
+            start += count
+    finally:
+        os.close(descriptor)
 
 
 class Flusher:

@@ -67,11 +67,15 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One backup, decided: `remove_before` goes before writing, the rest of rotation afterwards."""
+    """One backup, decided: `remove_before` goes before writing, the rest of rotation afterwards.
+
+    `before` is the newest set that stays: what has not changed since is taken over from it.
+    """
 
     number: int
     remove_before: tuple[Removal, ...]
     needed_bytes: int
+    before: Path | None = None
 
 
 def resolve_destination(layout: DatabaseLayout, settings: Settings, path_map: PathMap) -> Path:
@@ -250,7 +254,10 @@ def plan_backup(
             f"not enough room: the set needs about {_mib(needed)}, {_mib(free_bytes + freed)} are free",
             hint="free room in the backup folder, or keep fewer sets (SetNumber/Value)",
         )
-    return Plan(max(inventory.highest, known_number) + 1, before, needed)
+    gone = {removal.stored.number for removal in before}
+    staying = [stored.folder for stored in inventory.sets if stored.number not in gone]
+    newest = staying[-1] if staying else None
+    return Plan(max(inventory.highest, known_number) + 1, before, needed, newest)
 
 
 def _refuse_large_files(kind: str, largest: int) -> None:

@@ -38,6 +38,7 @@ from engine.patience import Patience
 from engine.plan import Sources
 from engine.progress import Progress, Report
 from engine.readback import ReadBack
+from engine.reuse import Known, SetBefore, set_before
 from engine.stop import StopRequest
 from engine.together import find_together
 from engine.version import TOOL
@@ -49,7 +50,8 @@ from settings.model import CompressionRate, Settings
 class Job:
     """Everything the writing of one set needs to know; `staging` exists and is empty.
 
-    `held`: a guard holds the files still; `may_clone`: and lets us clone them meanwhile.
+    `before`: an older set whose frames may be taken over. `held`: a guard holds the files still; `may_clone`: and
+    lets us clone them meanwhile.
     """
 
     layout: DatabaseLayout
@@ -61,6 +63,7 @@ class Job:
     settings_digest: str
     total_bytes: int
     workers: int
+    before: Path | None = None
     held: bool = False
     may_clone: bool = True
 
@@ -128,12 +131,13 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
     together = find_together(job.sources, job.layout)
     with (
         tempfile.TemporaryFile(dir=job.staging) as spool_file,
+        set_before(job.before, job.settings.compression) as before,
         ExitStack() as stack,
         cloning(_wanted(job, together), patience, around.stop) as clones,
     ):
         spool = MemberSpool(spool_file)
         intake = Intake(job.sources, job.destination, together, clones, patience, around.stop)
-        writing = _open_archives(job, around.stop, stack)
+        writing = _open_archives(job, before, around.stop, stack)
         meter = _Meter(around.report, job.total_bytes)
         archiver = Archiver(writing[0].frames, spool, patience, stop=around.stop, watcher=meter)
         _read_all(intake, archiver, [one.frames for one in writing[1:]], all_read, spool)
@@ -142,7 +146,7 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
         spool_file.seek(0)
         _write_papers(job, facts, archives, spool_file)
     hand_over(job.staging, like=job.destination)
-    return Written(facts, clones.notes)
+    return Written(facts, (*clones.notes, *before.notes()))
 
 
 def _wanted(job: Job, together: tuple[Root, ...]) -> Wanted:
@@ -163,14 +167,16 @@ def _wanted(job: Job, together: tuple[Root, ...]) -> Wanted:
     )
 
 
-def _open_archives(job: Job, stop: StopRequest, stack: ExitStack) -> list["_Writing"]:
+def _open_archives(
+    job: Job, before: SetBefore, stop: StopRequest, stack: ExitStack
+) -> list["_Writing"]:
     """The main archive, and that of the log when there is one."""
     number, log = job.facts.number, job.sources.log
     kinds = [(number, ".tar", ("main", "tar"))]
     if log is not None:
         # numbered one below its set: it holds what happened after the backup before (spec 3.4)
         kinds.append((number - 1, log.suffix, ("log", "file")))
-    return [stack.enter_context(_writing(job, *kind, stop)) for kind in kinds]
+    return [stack.enter_context(_writing(job, *kind, before, stop)) for kind in kinds]
 
 
 def _read_all(
@@ -209,7 +215,13 @@ class _Writing:
     """One archive while it is written: first everything is read into `frames`, then it is finished."""
 
     def __init__(
-        self, job: Job, number: int, suffix: str, kind: tuple[str, str], stop: StopRequest
+        self,
+        job: Job,
+        number: int,
+        suffix: str,
+        kind: tuple[str, str],
+        before: SetBefore,
+        stop: StopRequest,
     ) -> None:
         """`kind` is its (role, stream)."""
         rate = job.settings.compression
@@ -226,7 +238,12 @@ class _Writing:
             on_durable=self._check.durable,
         )
         self.frames = FrameWriter(
-            output, self._table, rate, job.workers, before_rewind=self._check.rewind
+            output,
+            self._table,
+            rate,
+            job.workers,
+            before_rewind=self._check.rewind,
+            known=Known(before.lots, reserve=stored_limit(job.total_bytes)),
         )
         if job.settings.check_archive and job.settings.segment_bytes is None:
             largest = stored_limit(frame_bytes(job.total_bytes))
@@ -248,9 +265,9 @@ class _Writing:
 
 @contextmanager
 def _writing(
-    job: Job, number: int, suffix: str, kind: tuple[str, str], stop: StopRequest
+    job: Job, number: int, suffix: str, kind: tuple[str, str], before: SetBefore, stop: StopRequest
 ) -> Iterator[_Writing]:
-    archive = _Writing(job, number, suffix, kind, stop)
+    archive = _Writing(job, number, suffix, kind, before, stop)
     try:
         yield archive
     except BaseException:
