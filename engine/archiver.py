@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from blake3 import blake3
@@ -18,9 +19,10 @@ from engine.codec import FRAME_BYTES, digest_zeros, frame_bytes
 from engine.errors import SourceError
 from engine.framewriter import FrameWriter
 from engine.host import pause
-from engine.manifest import MemberSpool
-from engine.member import Attributes, Kind, Member, Role, stored_bytes
+from engine.member import Attributes, Kind, Member, Role, Seen, stored_bytes
+from engine.memberspool import MemberSpool
 from engine.patience import Patience
+from engine.reuse import SetBefore
 from engine.sourcefile import (
     FAILING_DISK,
     ReadError,
@@ -33,6 +35,7 @@ from engine.sourcefile import (
     make_clean,
     open_source,
     read_whole,
+    seen_of,
 )
 from engine.stop import StopRequest
 from engine.tarstream import END, member_header, padding
@@ -68,6 +71,7 @@ class Archiver:
         spool: MemberSpool,
         patience: Patience,
         *,
+        before: SetBefore,
         stop: StopRequest,
         watcher: Watcher,
     ) -> None:
@@ -77,6 +81,7 @@ class Archiver:
         self._frames = frames
         self._spool = spool
         self._patience = patience
+        self._before = before
         self._stop = stop
         self._watcher = watcher
         self._start = frames.mark()
@@ -104,13 +109,19 @@ class Archiver:
         """Store a file from its clone, which nobody writes to. Raises as `add`."""
         with self._alone():
             facts = os.fstat(clone.descriptor)
-            try:
-                member = self._stream(path, role, clone.descriptor, facts, clone.attributes)
-            except ReadError as error:
-                raise _unreadable(path, error) from error
+            member = self._take_over(path, role, facts.st_size, clone.attributes, clone.seen)
+            if member is None:
+                member = self._read_clone(path, role, clone, facts)
+        self._done(replace(member, seen=clone.seen), 0)
+
+    def _read_clone(self, path: bytes, role: Role, clone: Clone, facts: os.stat_result) -> Member:
+        try:
+            member = self._stream(path, role, clone.descriptor, facts, clone.attributes)
+        except ReadError as error:
+            raise _unreadable(path, error) from error
         if member is None:
             raise _unreadable(path, "its clone became shorter")
-        self._done(member, 0)
+        return member
 
     def start_over(self) -> None:
         """Forget everything that was stored, as if nothing had been read yet. Raises OSError."""
@@ -212,21 +223,50 @@ class Archiver:
 
     def _add_large(self, found: Found, role: Role, descriptor: int) -> None:
         with self._alone():
-            mark = self._frames.mark()
-            while True:
-                before = self._settle(descriptor, found.path)
-                began = self._patience.now()
-                attributes = attributes_of(before)
-                try:
-                    member = self._stream(found.path, role, descriptor, before, attributes)
-                except ReadError:
-                    self._frames.rewind(mark)  # the backup goes on when it is an attachment
-                    raise
-                if member is not None and is_still(before, os.fstat(descriptor), role):
-                    break
-                self._frames.rewind(mark)
-                self._patience.again(found.path, began)
+            facts = self._settle(descriptor, found.path)
+            seen = seen_of(descriptor, facts)
+            size, attributes = facts.st_size, attributes_of(facts)
+            member = self._take_over(found.path, role, size, attributes, seen)
+            if member is None:
+                member = self._read_until_still(found.path, role, descriptor)
         self._done(member, 0)
+
+    def _read_until_still(self, path: bytes, role: Role, descriptor: int) -> Member:
+        mark = self._frames.mark()
+        while True:
+            before = self._settle(descriptor, path)
+            began = self._patience.now()
+            attributes = attributes_of(before)
+            try:
+                member = self._stream(path, role, descriptor, before, attributes)
+            except ReadError:
+                self._frames.rewind(mark)  # the backup goes on when it is an attachment
+                raise
+            if member is not None and is_still(before, os.fstat(descriptor), role):
+                return replace(member, seen=seen_of(descriptor, before))
+            self._frames.rewind(mark)
+            self._patience.again(path, began)
+
+    def _take_over(
+        self, path: bytes, role: Role, size: int, attributes: Attributes, seen: Seen | None
+    ) -> Member | None:
+        """A file nobody wrote to since the set before, from there; None when it has to be read."""
+        unchanged = self._before.unchanged(path, size, attributes.mtime_ns, seen)
+        if unchanged is None:
+            return None
+        old, mark = unchanged.member, self._frames.mark()
+        header = member_header(path, Kind.FILE, attributes, size=size, extents=old.extents)
+        at = self._frames.position
+        self._submit_bytes(header)
+        for index in unchanged.indices:
+            self._stop.check()
+            self._watcher(self._frames.submit_stored(unchanged.lot, index))
+        if not self._frames.took_all():
+            self._frames.rewind(mark)
+            return None
+        return replace(
+            old, role=role, attributes=attributes, header=at, data=at + len(header), seen=seen
+        )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

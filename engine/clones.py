@@ -19,9 +19,9 @@ from pathlib import Path
 from engine.content import REBUILT_BY_4D, Root
 from engine.datafile import is_of_4d
 from engine.host import pause
-from engine.member import Attributes, Role
+from engine.member import Attributes, Role, Seen
 from engine.patience import Patience
-from engine.sourcefile import OPEN, attributes_of, is_young
+from engine.sourcefile import OPEN, attributes_of, is_young, seen_of
 from engine.stop import StopRequest
 from engine.together import are_as_before, look_at_together
 from engine.workbench import FICLONE
@@ -61,10 +61,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """One of them: an open nameless file, and the attributes its original had just before."""
+    """One of them: an open nameless file, and the attributes its original had just before.
+
+    `seen` is None when the original may have been written to within the same tick of the clock.
+    """
 
     descriptor: int
     attributes: Attributes
+    seen: Seen | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,8 @@ def _take(
         if not is_restless and are_as_before(before, look_at_together(wanted.files)):
             return replace(clones, moment=Moment.HELD if wanted.held else Moment.REST)
         if is_last and _may_be_in_use(originals, clones):
-            return clones
+            unseen = {path: replace(one, seen=None) for path, one in clones.by_path.items()}
+            return replace(clones, by_path=unseen)
         _close(clone.descriptor for clone in clones.by_path.values())
         if is_last:
             return NO_CLONES
@@ -215,8 +220,9 @@ def _make(originals: Sequence[_Original], rooms: Sequence[Path]) -> dict[bytes, 
     try:
         for one in originals:
             # before: were it after, a write in between would look as if it were in the copy
-            attributes = attributes_of(os.fstat(one.descriptor))
-            made[one.root.path] = Clone(_clone(one.descriptor, rooms), attributes)
+            facts = os.fstat(one.descriptor)
+            copy, seen = _clone(one.descriptor, rooms), seen_of(one.descriptor, facts)
+            made[one.root.path] = Clone(copy, attributes_of(facts), seen)
     except BaseException:
         _close(clone.descriptor for clone in made.values())
         raise

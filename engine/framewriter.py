@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from engine.codec import FRAME_BYTES, Compressor, check_of, digest_of
 from engine.frametable import FrameTable
 from engine.output import Output, OutputMark, StoredFile
-from engine.reuse import Known
+from engine.reuse import Known, Lot
 from settings.model import CompressionRate
 
 _SPARE_BYTES = 512  # room for the padding of a file's last block
@@ -37,7 +37,7 @@ class _Packed:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    future: "Future[_Packed]"
+    future: "Future[_Packed] | Future[_Packed | None]"
     buffer: bytearray
     length: int
 
@@ -71,6 +71,7 @@ class FrameWriter:
         self._packed = rate is not CompressionRate.NONE
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="compress")
         self._failure: BaseException | None = None
+        self._is_broken = False
         self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         self._count = 2 * workers + 2
         for _ in range(self._count):
@@ -110,6 +111,22 @@ class FrameWriter:
         future = self._pool.submit(self._compress, buffer, length)
         self._jobs.put(_Job(future, buffer, length))
 
+    def submit_stored(self, lot: Lot, index: int) -> int:
+        """The next frame is one of a lot, as it is stored there; how many bytes of the stream it holds."""
+        buffer = self._free.get()  # bounds how much is on the way
+        if self._failure is not None:
+            self._free.put(buffer)
+            raise self._failure
+        raw = lot.frames.frame(index).raw
+        self.position += raw
+        self._jobs.put(_Job(self._pool.submit(self._take, lot, index), buffer, raw))
+        return raw
+
+    def took_all(self) -> bool:
+        """Whether every frame of a lot was whole; if not, nothing behind it is good and a rewind must follow."""
+        self._drain()
+        return not self._is_broken
+
     def mark(self) -> StreamMark:
         """Wait until everything is written and remember the place."""
         self._drain()
@@ -124,6 +141,7 @@ class FrameWriter:
         self._output.rewind(mark.output)
         self.frames.truncate(mark.frames)
         self.position = mark.position
+        self._is_broken = False
 
     def finish(self) -> tuple[StoredFile, ...]:
         """Write what is left, make it durable and say which files it became."""
@@ -152,8 +170,15 @@ class FrameWriter:
         if found is None:
             stored = self._compressor.compress(block)
             return _Packed(digest, stored, bytes(stored[-4:]), check_of(stored))
-        checksum = b"" if found.proved else bytes(found.stored[-4:])
-        return _Packed(digest, found.stored, checksum, found.check, found.proved)
+        return _Packed(digest, found.stored, check=found.check, proved=found.proved)
+
+    @staticmethod
+    def _take(lot: Lot, index: int) -> _Packed | None:
+        taken = lot.take(index)
+        if taken is None:
+            return None
+        digest = lot.frames.frame(index).digest
+        return _Packed(digest, taken.stored, check=taken.check, proved=taken.proved)
 
     def _drain(self) -> None:
         held = [self._free.get() for _ in range(self._count)]
@@ -171,19 +196,21 @@ class FrameWriter:
     def _write(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                packed = job.future.result()
-                stored = packed.stored
-                if self._failure is None and len(stored) > 0:
-                    self._output.write(stored)
-                    self.frames.append(
-                        job.length,
-                        len(stored),
-                        packed.digest,
-                        packed.checksum,
-                        check=packed.check,
-                        proved=packed.proved,
-                    )
-                del packed, stored
+                self._write_one(job.length, job.future.result())
             except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
                 self._failure = error
             self._free.put(job.buffer)
+
+    def _write_one(self, raw: int, packed: _Packed | None) -> None:
+        if packed is None:
+            self._is_broken = True
+        elif self._failure is None and len(packed.stored) > 0:
+            self._output.write(packed.stored)
+            self.frames.append(
+                raw,
+                len(packed.stored),
+                packed.digest,
+                packed.checksum,
+                check=packed.check,
+                proved=packed.proved,
+            )

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from engine.errors import DamagedError, MissingSetError, NotPermittedError, RefusedError
 from engine.files import open_regular
 from engine.frametable import FrameTable
-from engine.member import Member, member_from_json, member_to_json
+from engine.member import Member, member_from_json
 from engine.output import StoredFile
 
 MANIFEST = "manifest.json"
@@ -93,26 +93,6 @@ class Manifest:
     facts: SetFacts
     settings: dict[str, Any]
     archives: tuple[ArchiveFacts, ...]
-
-
-class MemberSpool:
-    """Members on their way into the manifest: kept on the disk, not in memory."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.count = 0
-
-    def start_over(self) -> None:
-        """Forget all members. Raises OSError."""
-        self._stream.seek(0)
-        self._stream.truncate()
-        self.count = 0
-
-    def add(self, member: Member) -> None:
-        """Write one member behind the others. Raises OSError."""
-        line = json.dumps(member_to_json(member), separators=(",", ":")).encode("ascii")
-        self._stream.write(b",\n" + line if self.count else line)
-        self.count += 1
 
 
 def write_manifest(
@@ -194,8 +174,12 @@ def read_set_facts(folder: Path) -> SetFacts:
         raise _damaged(folder, error) from error
 
 
-def iterate_members(folder: Path) -> Iterator[Member]:
-    """All members in the order of the archive. Raises DamagedError at the first line that is not one."""
+def iterate_members(folder: Path, having: str = "") -> Iterator[Member]:
+    """All members in the order of the archive, or those with the key `having`.
+
+    Raises DamagedError at the first line that is not one.
+    """
+    key = f'"{having}":'.encode("ascii") if having else b""
     with closing(_lines(folder)) as lines:
         for line in lines:
             if line == b'"members": [':
@@ -205,7 +189,7 @@ def iterate_members(folder: Path) -> Iterator[Member]:
                 if next(lines, b"") == b"}":
                     return
                 break
-            if line:
+            if line and key in line:
                 try:
                     yield member_from_json(json.loads(line.rstrip(b",").decode()))
                 except _NOT_AS_WRITTEN as error:

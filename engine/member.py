@@ -8,6 +8,7 @@ from typing import Any
 # ext4 has no larger file; what claims more would only make us hash its holes for days
 LARGEST_FILE = 16 << 40
 _MOST_BYTES = 2**63 - 1
+_MOST_INODE = 2**64 - 1
 # the last number is -1 to the kernel: "leave the owner as it is"
 LARGEST_ID = 2**32 - 2
 LARGEST_TIME_NS = (2**63 - 1) * 10**9
@@ -42,6 +43,14 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What changes with every write to a file, whatever a program then does to its mtime: inode, ctime in nanoseconds."""
+
+    inode: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One file, folder or link of a set.
 
@@ -49,7 +58,8 @@ class Member:
     for folders and links). `header` and `data` are offsets in the uncompressed stream of its archive;
     `data` is where the content begins (after the map of a sparse member). `extents` lists the stored
     (offset, length) pieces of a sparse file, None when it is stored whole. `digest` is the BLAKE3 of
-    the whole content in hex, None for what is no file. `link` is the target of a link.
+    the whole content in hex, None for what is no file. `link` is the target of a link. `seen` is known of large
+    files on file systems that keep it truly.
     """
 
     path: bytes
@@ -62,6 +72,7 @@ class Member:
     digest: str | None = None
     link: bytes | None = None
     extents: tuple[tuple[int, int], ...] | None = None
+    seen: Seen | None = None
 
 
 def content_extents(member: Member) -> tuple[tuple[int, int], ...]:
@@ -108,6 +119,16 @@ def _number(value: object, *, most: int = _MOST_BYTES, least: int = 0) -> int:
     return value
 
 
+def _seen_from_json(value: object) -> Seen | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"not an inode and its time: {value!r}")
+    inode, ctime_ns = value
+    least, most = -LARGEST_TIME_NS, LARGEST_TIME_NS
+    return Seen(_number(inode, most=_MOST_INODE), _number(ctime_ns, least=least, most=most))
+
+
 def member_to_json(member: Member) -> dict[str, Any]:
     """The manifest's form of a member; absent keys are the plain case (docs/archive-format.md)."""
     row: dict[str, Any] = {
@@ -128,6 +149,8 @@ def member_to_json(member: Member) -> dict[str, Any]:
         row.update(_encode_name("link", member.link))
     if member.extents is not None:
         row["extents"] = [list(extent) for extent in member.extents]
+    if member.seen is not None:
+        row["seen"] = [member.seen.inode, member.seen.ctime_ns]
     return row
 
 
@@ -157,4 +180,5 @@ def member_from_json(row: dict[str, Any]) -> Member:
         digest=None if digest is None else _text(digest),
         link=_decode_name("link", row),
         extents=None if extents is None else tuple((_number(o), _number(n)) for o, n in extents),
+        seen=_seen_from_json(row.get("seen")),
     )

@@ -29,13 +29,13 @@ from engine.manifest import (
     CHECKSUMS,
     MANIFEST,
     ArchiveFacts,
-    MemberSpool,
     SetFacts,
     parse_checksums,
     read_manifest,
     write_manifest,
 )
 from engine.member import Attributes, Kind, Member, Role, stored_bytes
+from engine.memberspool import MemberSpool
 from engine.output import StoredFile
 from engine.progress import Progress, Report
 from engine.setsource import SetSource

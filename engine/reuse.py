@@ -4,7 +4,7 @@ A frame is taken over only when the BLAKE3 of the block that was just read is th
 stored bytes still have the check that was kept of them when they were written: damage is never copied on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,10 @@ from engine.diskreader import read_exactly
 from engine.errors import DamagedError, EngineError
 from engine.framereader import StoredArchive, open_archive
 from engine.frametable import CHECK_BYTES, FrameTable
-from engine.manifest import Manifest, read_manifest
+from engine.manifest import Manifest, iterate_members, read_manifest
+from engine.member import Kind, Member, Seen, stored_bytes
+from engine.setdigests import vouches_for_manifest
+from engine.tarstream import padding
 from settings.model import CompressionRate
 
 Read = Callable[[int, int], bytes | memoryview]
@@ -34,8 +37,8 @@ class Lot:
     """The stored frames of one archive, found by the digest of their block; `read` takes offset and count."""
 
     def __init__(self, frames: FrameTable, read: Read, *, proved: bool) -> None:
-        self.damaged = 0
-        self._frames = frames
+        self.damaged: set[int] = set()
+        self.frames = frames
         self._read = read
         self._proved = proved
         self._places = {_key(digest): index for index, digest in enumerate(frames.digests())}
@@ -45,16 +48,21 @@ class Lot:
         index = self._places.get(_key(digest))
         if index is None:
             return None
-        frame = self._frames.frame(index)
+        frame = self.frames.frame(index)
         if frame.digest != digest or frame.raw != raw or len(frame.check) != CHECK_BYTES:
             return None
+        return self.take(index)
+
+    def take(self, index: int) -> TakenOver | None:
+        """The frame with this index; None, and counted, when it is damaged. Any thread may ask."""
+        frame = self.frames.frame(index)
         try:
             stored = self._read(frame.offset, frame.stored)
         except (OSError, DamagedError):
-            self.damaged += 1
+            self.damaged.add(index)
             return None
         if check_of(stored) != frame.check:
-            self.damaged += 1
+            self.damaged.add(index)
             return None
         return TakenOver(stored, frame.check, self._proved)
 
@@ -103,16 +111,47 @@ class Known:
             self._room = None
 
 
-class SetBefore:
-    """The frames of an older set, while a new one is written."""
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A large file nobody wrote to since the set before: what that set says of it, and the frames of its content."""
 
-    def __init__(self, lots: Sequence[Lot] = (), name: str = "") -> None:
+    member: Member
+    lot: Lot
+    indices: range
+
+
+class SetBefore:
+    """The frames of an older set, while a new one is written; `members` are its large files."""
+
+    def __init__(
+        self, lots: Sequence[Lot] = (), name: str = "", members: Iterable[Member] = ()
+    ) -> None:
         self.lots = tuple(lots)
         self._name = name
+        self._members = {member.path: member for member in members}
+
+    def unchanged(
+        self, path: bytes, size: int, mtime_ns: int, seen: Seen | None
+    ) -> Unchanged | None:
+        """The file of this path when it is the same one and has not been written to; else None."""
+        member = self._members.get(path)
+        if member is None or seen is None or member.seen != seen or member.kind is not Kind.FILE:
+            return None
+        if member.size != size or member.attributes.mtime_ns != mtime_ns:
+            return None
+        frames = self.lots[0].frames
+        stored = stored_bytes(member)
+        indices = frames.covering(member.data, member.data + stored)
+        if not indices:
+            return None
+        first, last = frames.frame(indices[0]), frames.frame(indices[-1])
+        end = member.data + stored + padding(stored)
+        is_alone = first.start == member.data and last.start + last.raw == end
+        return Unchanged(member, self.lots[0], indices) if is_alone else None
 
     def notes(self) -> tuple[str, ...]:
         """What is to be said of it: damage that was met there."""
-        damaged = sum(lot.damaged for lot in self.lots)
+        damaged = sum(len(lot.damaged) for lot in self.lots)
         if not damaged:
             return ()
         note = (
@@ -126,18 +165,21 @@ class SetBefore:
 def set_before(folder: Path | None, rate: CompressionRate) -> Iterator[SetBefore]:
     """Open the archives of a set whose frames may be taken over into one of this rate.
 
-    There are none without compression, in a set of another rate, in one that cannot be read and in one of an older
-    release, which kept no checks: the backup then does without.
+    There are none without compression, in a set of another rate, in one that cannot be read or whose manifest nothing
+    vouches for, and in one of an older release, which kept no checks: the backup then does without.
     """
-    if folder is None or rate is CompressionRate.NONE:
+    if folder is None or rate is CompressionRate.NONE or not vouches_for_manifest(folder):
         yield SetBefore()
         return
     with ExitStack() as stack:
-        lots: list[Lot] = []
+        before = SetBefore()
         with suppress(EngineError, OSError):
             manifest = read_manifest(folder)
             lots = list(_lots(manifest, rate, stack))
-        yield SetBefore(lots, folder.name)
+            is_tar = bool(lots) and manifest.archives[0].stream == "tar"
+            members = iterate_members(folder, having="seen") if is_tar else ()
+            before = SetBefore(lots, folder.name, members)
+        yield before
 
 
 def _lots(manifest: Manifest, rate: CompressionRate, stack: ExitStack) -> Iterator[Lot]:

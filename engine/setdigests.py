@@ -93,6 +93,14 @@ def contradicts_checksums(folder: Path) -> bool:
         return False
 
 
+def vouches_for_manifest(folder: Path) -> bool:
+    """Whether SHA256SUMS says that the manifest is the one it was written for."""
+    try:
+        return _sums(folder).get(MANIFEST) == manifest_digest(folder)
+    except OSError:
+        return False
+
+
 def _sums(folder: Path) -> dict[str, str]:
     """The lines of SHA256SUMS that can be right. Raises OSError."""
     text = read_regular(folder / CHECKSUMS, _CHECKSUMS_LIMIT).decode("utf-8", "surrogateescape")

@@ -1,6 +1,10 @@
-"""How a run ended, as the child tells it to the service: values and their form on the pipe."""
+"""How a run ended, as the child tells it to the service: values and their form on the pipe.
 
-from dataclasses import dataclass
+`ended` is when, by the run's own clock; None when the run could not say.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 
@@ -14,6 +18,7 @@ class Published:
     text: str
     warnings: tuple[str, ...]
     removed: tuple[str, ...] = ()
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class Postponed:
     """Nothing had changed since the last good set (BackupIfDataChange)."""
 
     text: str
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Failed:
     exit_code: int
     text: str
     hint: str
+    ended: datetime | None = None
 
 
 Ending = Published | Postponed | Failed
@@ -38,6 +45,10 @@ Ending = Published | Postponed | Failed
 
 def ending_to_json(ending: Ending) -> dict[str, Any]:
     """The last line of the pipe."""
+    return {**_to_json(ending), "ended": None if ending.ended is None else ending.ended.isoformat()}
+
+
+def _to_json(ending: Ending) -> dict[str, Any]:
     match ending:
         case Published(number, folder, code, text, warnings, removed):
             return {
@@ -63,6 +74,11 @@ def ending_to_json(ending: Ending) -> dict[str, Any]:
 
 def ending_from_json(row: dict[str, Any]) -> Ending:
     """Read it back. Raises KeyError, TypeError or ValueError."""
+    ending, ended = _from_json(row), row.get("ended")
+    return ending if ended is None else replace(ending, ended=datetime.fromisoformat(ended))
+
+
+def _from_json(row: dict[str, Any]) -> Ending:
     match row["ending"]:
         case "published":
             warnings = tuple(str(warning) for warning in row["warnings"])

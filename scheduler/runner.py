@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,7 +55,7 @@ def main() -> None:
     if "chore" in request:
         around = Surroundings(speaker.clock, stop, speaker.report)
         _leave(chore_ending_to_json(run_chore(request, around)), Exit.DONE)
-    ending = run_request(request, speaker, stop)
+    ending = replace(run_request(request, speaker, stop), ended=speaker.clock.now())
     _leave(ending_to_json(ending), ending.exit_code if isinstance(ending, Failed) else Exit.DONE)
 
 

@@ -27,7 +27,7 @@ from scheduler.after import (
 from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, decide
 from scheduler.errands import ONE_SECONDS, SILENT_SECONDS, Errand, Line, ask
 from scheduler.instance import instance_unit
-from scheduler.known import Halt, Known, Manual, local_words
+from scheduler.known import Halt, Known, Manual, Running, local_words
 from scheduler.looking import Seen, Silence, destination_of, look_at
 from scheduler.outcomes import Ending, Failed, Postponed, Published
 from scheduler.proof import Proof
@@ -280,8 +280,9 @@ class Served:
         # without the lock, the engine journals nothing
         if isinstance(ending, Failed) and (not journaled or ending.code == Code.BUSY):
             self._teller().aborted(_error_of(ending), self._state.known.running, now)
-        self._state = replace(self._state, last=_last_run(ending, now))
-        change = _change_after(self._state.known, ending, now)
+        ended = _instant_of(ending, self._state.known.running, now)
+        self._state = replace(self._state, last=_last_run(ending, ended))
+        change = _change_after(self._state.known, ending, ended)
         if isinstance(change.known.trouble, Halt):
             self._teller().halt(change.known.trouble, now)
         self._apply(change, now)
@@ -365,6 +366,17 @@ def _error_of(ending: Failed) -> EngineError:
     if ending.code == Code.BUSY:
         return BusyError(ending.text, hint=ending.hint)
     return EngineError(ending.text, hint=ending.hint, code=Code(ending.code))
+
+
+def _instant_of(ending: Ending, running: Running | None, now: datetime) -> datetime:
+    """When it ended: a machine may have slept since, and a slot that passed meanwhile is not this run's.
+
+    Its own word counts while it lies between its beginning and now: a clock may have been set.
+    """
+    began = now if running is None else running.began
+    if ending.ended is None or not began <= ending.ended <= now:
+        return now
+    return ending.ended
 
 
 def _change_after(known: Known, ending: Ending, now: datetime) -> Change:

@@ -15,11 +15,12 @@ from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
 from engine.host import HostClock
 from engine.logstore import store_file
-from engine.manifest import MemberSpool
 from engine.member import Role
+from engine.memberspool import MemberSpool
 from engine.output import Output
 from engine.patience import Patience
 from engine.progress import Progress
+from engine.reuse import SetBefore
 from engine.stop import StopRequest
 from engine.walk import Found
 from settings.model import CompressionRate
@@ -380,6 +381,7 @@ def test_a_file_whose_last_change_is_too_young_is_waited_for(tmp_path: Path) -> 
             frames,
             MemberSpool(spool),
             Patience(Restless(source), 3),
+            before=SetBefore(),
             stop=StopRequest(),
             watcher=lambda _: None,
         )

@@ -21,7 +21,6 @@ from engine.errors import DamagedError, MissingSetError, RefusedError
 from engine.frametable import FrameTable
 from engine.manifest import (
     ArchiveFacts,
-    MemberSpool,
     SetFacts,
     iterate_members,
     read_manifest,
@@ -29,6 +28,7 @@ from engine.manifest import (
     write_manifest,
 )
 from engine.member import Attributes, Kind, Member, Role, member_from_json, member_to_json
+from engine.memberspool import MemberSpool
 from engine.output import StoredFile
 from tests.engine.oddities import make_oddities
 from tests.engine.stories import (

@@ -1,7 +1,12 @@
 """No slot without its answer: what years of made-up machines and people once showed to be forgotten."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from scheduler.outcomes import ending_from_json, ending_to_json
 from tests.scheduler.served_stories import (
     FREQUENCY,
     HOUR,
@@ -97,3 +102,37 @@ def test_what_is_owed_is_journaled_when_backups_are_turned_off(tmp_path: Path) -
     (entry,) = story.entries("Scheduled backup missed")
     assert "Missed : the backup of 2026-01-11 02:30:00" in entry
     assert "Reason : automatic backups were turned off" in entry
+
+
+# --- a machine that slept between the end of a run and the word of it -----------------------------
+
+
+@pytest.mark.parametrize(
+    ("ended", "then"),
+    [
+        (
+            "11 02:31:05",
+            "run 01-12 02:30 attempt 1 missed 0",
+        ),  # the machine slept: the slot is nobody's yet
+        ("12 02:30:01", "wait 01-13 02:30"),  # it ran on through the slot, and answers for it
+        ("10 02:00", "wait 01-13 02:30"),  # a clock that was set: nothing is known but now
+        (None, "wait 01-13 02:30"),
+    ],
+)
+def test_a_slot_that_passed_after_the_end_of_a_run_is_not_that_runs(
+    tmp_path: Path, ended: str | None, then: str
+) -> None:
+    story = watched(tmp_path)
+    story.fails("11 02:30")
+    story.begins("11 02:31")
+    ending = replace(NO_DISK, ended=None if ended is None else at(ended))
+
+    story.served.finished(ending, at("12 02:30:02"))
+
+    assert story.sees("12 02:30:03") == then
+
+
+def test_when_a_run_ended_goes_through_the_pipe() -> None:
+    ending = replace(NO_DISK, ended=at("11 02:31:05"))
+    assert ending_from_json(json.loads(json.dumps(ending_to_json(ending)))) == ending
+    assert ending_from_json(ending_to_json(NO_DISK)) == NO_DISK

@@ -1,0 +1,26 @@
+"""Members on their way into the manifest: kept on the disk, not in memory."""
+
+import json
+from typing import BinaryIO
+
+from engine.member import Member, member_to_json
+
+
+class MemberSpool:
+    """The lines of the members, one after the other."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def start_over(self) -> None:
+        """Forget all members. Raises OSError."""
+        self._stream.seek(0)
+        self._stream.truncate()
+        self.count = 0
+
+    def add(self, member: Member) -> None:
+        """Write one member behind the others. Raises OSError."""
+        line = json.dumps(member_to_json(member), separators=(",", ":")).encode("ascii")
+        self._stream.write(b",\n" + line if self.count else line)
+        self.count += 1
