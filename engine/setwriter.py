@@ -28,10 +28,10 @@ from engine.intake import Intake, read_cloned, read_cloned_log, read_live, read_
 from engine.machine import this_machine
 from engine.manifest import (
     ArchiveFacts,
-    MemberSpool,
     SetFacts,
 )
 from engine.member import Role
+from engine.memberspool import MemberSpool
 from engine.output import Output, archive_name
 from engine.papers import plain, write_papers
 from engine.patience import Patience
@@ -139,7 +139,9 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
         intake = Intake(job.sources, job.destination, together, clones, patience, around.stop)
         writing = _open_archives(job, before, around.stop, stack)
         meter = _Meter(around.report, job.total_bytes)
-        archiver = Archiver(writing[0].frames, spool, patience, stop=around.stop, watcher=meter)
+        archiver = Archiver(
+            writing[0].frames, spool, patience, before=before, stop=around.stop, watcher=meter
+        )
         _read_all(intake, archiver, [one.frames for one in writing[1:]], all_read, spool)
         archives = tuple(archive.finish(around.report) for archive in writing)
         facts = _final_facts(job, archives, archiver, spool.count, around.clock)
