@@ -1,1 +1,1 @@
-"""Measurements: each script prints a table of medians; none of them is run by the test suite."""
+"""Measurements: `python -m tests.benchmarks` prints tables of medians; the suite runs only the tests of the harness."""
