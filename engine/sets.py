@@ -105,7 +105,7 @@ def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:
     for entry in destination.iterdir():
         highest = max(highest, number_in(entry.name, base))
         match = _SET_FOLDER.fullmatch(entry.name)
-        if match is None or match["base"] != base or entry.name.startswith("."):
+        if match is None or match["base"] != base:
             continue
         match _look_into(entry, int(match["number"]), data_file):
             case StoredSet() as stored:

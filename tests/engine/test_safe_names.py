@@ -1,6 +1,7 @@
 """Every member gets a place of its own, its own name whenever that can be."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,17 @@ def test_a_file_never_takes_the_place_of_a_folder_nor_a_folder_that_of_a_file() 
     assert placed(names, b"f.second/x") == b"found without a name/unusable name 0001"
 
 
+def test_every_folder_on_the_way_to_a_file_is_taken() -> None:
+    names = SafeNames()
+    placed(names, b"a/b/c/d")
+
+    assert [placed(names, path) for path in (b"a/b/c", b"a/b", b"a")] == [
+        b"a/b/c.second",
+        b"a/b.second",
+        b"a.second",
+    ]
+
+
 def test_nothing_lies_below_a_link() -> None:
     names = SafeNames()
     placed(names, b"link", Kind.SYMLINK)
@@ -102,13 +114,13 @@ def test_where_case_does_not_count_it_does_not_count_here() -> None:
 
 def test_an_ending_never_makes_a_name_too_long() -> None:
     names = SafeNames()
-    long = b"d/" + b"n" * LONGEST_NAME
+    long = b"d/e/" + b"n" * LONGEST_NAME
     placed(names, long)
 
     found = placed(names, long)
 
-    assert found == b"d/" + b"n" * (LONGEST_NAME - 7) + b".second"
-    assert placed(names, long) == b"d/" + b"n" * (LONGEST_NAME - 9) + b".second 2"
+    assert found == b"d/e/" + b"n" * (LONGEST_NAME - 7) + b".second"
+    assert placed(names, long) == b"d/e/" + b"n" * (LONGEST_NAME - 9) + b".second 2"
 
 
 PARTS = st.sampled_from([b"a", b"b", b"A", b"a.second", b"..", b"", b"n" * 256])
@@ -138,14 +150,50 @@ def test_whatever_comes_no_two_share_a_place_and_none_leads_outside(
             assert made.setdefault(above, Kind.FOLDER) is Kind.FOLDER
 
 
-def test_the_file_system_is_asked_what_case_means_to_it(tmp_path: Path) -> None:
-    folder = os.open(tmp_path, os.O_RDONLY)
+def asked(folder: Path) -> Callable[[bytes], bytes]:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fold = folding_of(folder)
+        return folding_of(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def test_the_file_system_is_asked_what_case_means_to_it(tmp_path: Path) -> None:
+    fold = asked(tmp_path)
 
     is_equal = fold(b"A") == fold(b"a")
     (tmp_path / "A").touch()
     assert (tmp_path / "a").exists() is is_equal
     assert [entry.name for entry in tmp_path.iterdir()] == ["A"]
+
+
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SYMLINK])
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        (b"Data/A", b"dATA/a", b"data/a"),
+        ("d/GR\u00dc\u00dfE".encode(), "D/gr\u00fcsse".encode(), "d/gr\u00fcsse".encode()),
+        (b"CAF\xe9", b"Caf\xe9", b"caf\xe9"),
+    ],
+)
+def test_a_folder_that_answers_to_the_other_case_takes_both_for_one_name(
+    tmp_path: Path, kind: Kind, one: bytes, other: bytes, both: bytes
+) -> None:
+    # what a file system without case does with the name that is asked for, and nothing else there is
+    answer = tmp_path / "A CASE"
+    answer.touch() if kind is Kind.FILE else answer.symlink_to("nowhere")
+
+    fold = asked(tmp_path)
+
+    assert fold(one) == fold(other) == both
+    assert placed(SafeNames(fold, taken=(one,)), other) == other + b".second"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["A CASE"]
+
+
+def test_a_file_that_has_the_name_to_ask_with_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a case").write_bytes(b"precious")
+
+    with pytest.raises(FileExistsError):
+        asked(tmp_path)
+
+    assert (tmp_path / "a case").read_bytes() == b"precious"

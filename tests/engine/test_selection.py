@@ -24,6 +24,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (extra / "a" / "x.txt").write_bytes(b"123")
     (extra / "ab").write_bytes(b"1")
     (extra / "link").symlink_to("ab")
+    (extra / "empty").touch()
+    (extra / "X-last").mkdir()
+    (extra / "X-last" / "X").write_bytes(b"4444")
     (extra / "[odd]").write_bytes(b"22")
     (extra / "holes").write_bytes(patterned(1 << 20))
     os.truncate(extra / "holes", 9 << 20)
@@ -70,6 +73,31 @@ def test_a_star_goes_across_folders(saved: Path) -> None:
     assert wanted(saved, "*.txt").chosen == {b"Extra/a/b/deep.txt", b"Extra/a/x.txt"}
     assert wanted(saved, "Extra/a?").chosen == {b"Extra/ab"}
     assert wanted(saved, "Extra/[[]odd]").chosen == {b"Extra/[odd]"}
+
+
+def test_a_hard_link_that_names_no_file_brings_no_content(saved: Path, tmp_path: Path) -> None:
+    # never written so; a manifest that somebody made up
+    text = (saved / "manifest.json").read_text()
+    assert text.count('"link":"Extra/holes"') == 2
+    (tmp_path / "manifest.json").write_text(
+        text.replace('"link":"Extra/holes"', '"link":"Extra/a"')
+    )
+
+    found = wanted(tmp_path, "Extra/zz twin")
+
+    assert found.chosen == {b"Extra/zz twin"}
+    assert found.paths == {b"Extra", b"Extra/zz twin", b"Extra/a"}
+    assert (found.files, found.content_bytes, found.archives) == (0, 0, set())
+
+
+def test_an_empty_file_needs_no_archive(saved: Path) -> None:
+    found = wanted(saved, "Extra/empty")
+
+    assert (found.files, found.content_bytes, found.archives) == (1, 0, set())
+
+
+def test_the_slashes_at_the_ends_of_a_wish_do_not_count_but_its_letters_do(saved: Path) -> None:
+    assert wanted(saved, "/Extra/X-last/X").chosen == {b"Extra/X-last/X"}
 
 
 def test_several_wishes_are_all_fulfilled(saved: Path) -> None:
@@ -133,7 +161,10 @@ def test_a_wish_that_nothing_fulfils_is_refused_though_others_are_fulfilled(save
     with pytest.raises(RestoreError, match=r"nothing in the set is 'nope', 'x/\*'") as caught:
         wanted(saved, "x/*", "Extra/ab", "nope")
 
-    assert "backup4d show" in caught.value.hint
+    assert str(caught.value) == "nothing in the set is 'nope', 'x/*'; nothing was written"
+    assert caught.value.hint == (
+        "`backup4d show` lists the paths of a set as they are written here"
+    )
 
 
 def test_a_part_that_is_not_there_is_refused(saved: Path) -> None:

@@ -157,3 +157,23 @@ def test_what_ustar_can_say_needs_no_pax_header() -> None:
 
     assert len(header) == BLOCK
     assert header[257:265] == b"ustar\x0000"
+
+
+@pytest.mark.parametrize("length", [*range(985, 1000), *range(9980, 10000)])
+def test_a_record_counts_its_own_digits_where_these_grow(length: int) -> None:
+    path = (b"n" * 99 + b"/") * (length // 100) + b"n" * (length % 100)
+    path = path.removesuffix(b"/") + b"n" * path.endswith(b"/")
+
+    info = read_back(member_header(path, Kind.FILE, Attributes(0o644, 0, 0, 0)))
+
+    assert info.name.encode() == path
+
+
+@pytest.mark.parametrize("length", range(75, 85))
+def test_the_name_of_a_sparse_file_is_whole_where_the_digits_grow(length: int) -> None:
+    extents = ((512, 512),)
+    header = member_header(
+        b"n" * length, Kind.FILE, Attributes(0o644, 0, 0, 0), size=1024, extents=extents
+    )
+
+    assert read_back(header).name.encode() == b"n" * length

@@ -66,6 +66,9 @@ def test_a_window_opens(window: Window | None, now: str, opens: str) -> None:
         # done under a clock that was years ahead: that says nothing
         (WEEKLY, drilled("2031-01-10 03:00"), "10 12:00", "01-10 12:00"),
         (WEEKLY, drilled("10 12:01"), "10 12:00", "01-17 12:01"),
+        # an hour ahead is a clock that was a little wrong
+        (WEEKLY, drilled("10 13:00"), "10 12:00", "01-17 13:00"),
+        (WEEKLY, drilled("10 13:01"), "10 12:00", "01-10 12:00"),
     ],
 )
 def test_a_drill_is_due(drill: Drill, last: LastDrill | None, now: str, due: str) -> None:
@@ -81,6 +84,9 @@ def test_a_drill_is_due(drill: Drill, last: LastDrill | None, now: str, due: str
         ("10 03:00", EARLY, "2026-02-09 06:00", "02-10 02:00"),
         ("1970-01-01 00:00", None, "10 12:00", "01-10 12:00"),
         ("2031-01-10 03:00", None, "10 12:00", "01-10 12:00"),
+        ("10 11:30", None, "10 12:00", "02-09 11:30"),
+        ("10 13:00", None, "10 12:00", "02-09 13:00"),
+        ("10 13:01", None, "10 12:00", "01-10 12:00"),
     ],
 )
 def test_a_scrub_is_due(oldest: str | None, window: Window | None, now: str, due: str) -> None:
@@ -93,6 +99,7 @@ def test_a_scrub_is_due(oldest: str | None, window: Window | None, now: str, due
     ("asked", "last", "now", "overdue"),
     [
         ("01 12:00", None, "15 11:59", False),
+        ("01 12:00", None, "15 12:00", False),
         ("01 12:00", None, "15 12:01", True),
         ("01 12:00", drilled("10 12:00"), "20 12:00", False),
         ("01 12:00", drilled("10 12:00"), "24 12:01", True),

@@ -80,6 +80,7 @@ def test_each_style_is_told_apart(raw: str, expected: SettingsPath) -> None:
         ":a:",
         "Vol::a",
         "Vol:..:a",
+        "Vol:a\\b",
         "x" * 5000,
     ],
 )
