@@ -10,13 +10,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
 
 from blake3 import blake3
 
 from engine.clones import Clone
 from engine.codec import FRAME_BYTES, digest_zeros, frame_bytes
 from engine.errors import SourceError
+from engine.footprint import Footprint
 from engine.framewriter import FrameWriter
 from engine.host import pause
 from engine.member import Attributes, Kind, Member, Role, Seen, stored_bytes
@@ -27,8 +27,8 @@ from engine.sourcefile import (
     FAILING_DISK,
     ReadError,
     Vanished,
+    Watcher,
     attributes_of,
-    fill,
     find_extents,
     is_still,
     is_young,
@@ -54,12 +54,6 @@ _SPECIAL = {
 
 def _unreadable(path: bytes, why: object) -> SourceError:
     return SourceError(f"{os.fsdecode(path)} cannot be read: {why}", hint=FAILING_DISK)
-
-
-class Watcher(Protocol):
-    """Who is told how many bytes of content have been read."""
-
-    def __call__(self, count: int) -> None: ...
 
 
 class Archiver:
@@ -295,11 +289,13 @@ class Archiver:
         self._submit_bytes(header)
         digest = blake3()
         position = 0
+        footprint = Footprint(descriptor, size)
         for offset, length in extents if extents is not None else ((0, size),):
             digest_zeros(digest, offset - position)
-            if not self._stream_extent(descriptor, offset, length, cut, digest):
+            if not self._stream_extent(footprint, offset, length, cut, digest):
                 return None
             position = offset + length
+        footprint.leave()
         digest_zeros(digest, size - position)
         return Member(
             path,
@@ -314,7 +310,7 @@ class Archiver:
         )
 
     def _stream_extent(
-        self, descriptor: int, start: int, length: int, cut: int, digest: blake3
+        self, footprint: Footprint, start: int, length: int, cut: int, digest: blake3
     ) -> bool:
         end = start + length
         for offset in range(start, end, cut):
@@ -324,7 +320,7 @@ class Archiver:
             whole = False
             try:
                 with memoryview(buffer)[:count] as block:
-                    whole = fill(descriptor, block, offset)
+                    whole = footprint.fill(block, offset)
                     if whole:
                         digest.update(block)
             finally:

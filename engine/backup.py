@@ -1,7 +1,6 @@
 """The life of one backup, in the order of docs/design.md: plan, write, check, publish, record, rotate."""
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from engine.history import HISTORY, highest_number, load_history
 from engine.hooks import Told, run_shutdown, run_startup
 from engine.host import keep_freed_memory, worker_count
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
+from engine.machine import host_name
 from engine.manifest import SetFacts
 from engine.mounts import kind_of
 from engine.ownsets import judge_sets, own_marks, split_sets, taken_over
@@ -48,7 +48,7 @@ from engine.sets import (
     show_set,
     take_inventory,
 )
-from engine.settings_in_force import not_done, settings_in_force
+from engine.settings_in_force import settings_in_force
 from engine.setwriter import Job, Surroundings, first_facts, write_set
 from engine.shipped import place_restorer
 from engine.staging import claim_number, discard, own_tag
@@ -68,10 +68,9 @@ def run_backup(request: Request, around: Surroundings) -> Outcome:
     """
     keep_freed_memory()
     layout = request.layout
-    logs = layout.package / "Logs"
-    started = around.clock.now()
+    file, started = layout.package / "Logs" / DATABASE_LOCK, around.clock.now()
     since = started.isoformat(timespec="seconds")
-    with holding(logs / DATABASE_LOCK, "a backup", since, of=layout.data_file) as lock:
+    with holding(file, "a backup", since, of=layout.data_file) as lock:
         recorder = Recorder(layout.package, layout.key, request.zone, layout.data_file)
         run = _Run(request, around, lock, recorder, started)
         try:
@@ -269,12 +268,14 @@ class _Run:
                 settings_digest=reading.digest,
                 total_bytes=total,
                 workers=worker_count(),
-                before=plan.before,
+                before=plan.before if request.limits.take_over else None,
+                read_rate=request.limits.read_rate,
                 held=guard.holds,
                 may_clone=guard.may_clone,
             )
             written = write_set(job, guard.watching(self._around), guard.let_go)
             self.hook_notes += written.notes
+            self.notes += written.warnings
             return written.facts
 
     @contextmanager
@@ -322,7 +323,7 @@ class _Run:
         record = {
             "doing": "a backup",
             "pid": os.getpid(),
-            "host": socket.gethostname()[:64],
+            "host": host_name(),
             "since": self._started.isoformat(timespec="seconds"),
             "scheduled": slot_text(self._request.scheduled),
             "number": number,
@@ -361,7 +362,6 @@ class _Run:
             memory: dict[str, Any] = {"number": facts.number, "destination": str(destination)}
             memory |= {"separate": separate, "machines": taken_over(self._marks)}
             self._lock.remember({**memory, "slot": slot_text(facts.scheduled)})
-        notes = (*self.notes, *not_done(settings))
         surplus: tuple[Removal, ...] = ()
         gone: list[Removal] = []
         lock = held / DESTINATION_LOCK
@@ -370,7 +370,7 @@ class _Run:
             surplus = plan_rotation(split_sets(sets, self._marks)[0], settings.rotation)
             self._recorder.sets(held, sets, surplus, self._around.clock.now())
         with self._unharmed("the Backup journal could not be written"):
-            told = (*self.hook_notes, *notes)
+            told = (*self.hook_notes, *self.notes)
             self._recorder.published(folder, facts, (*removed, *surplus), told)
         with self._unharmed("restore.py could not be put beside the sets"), waiting_for(lock):
             place_restorer(held)
@@ -380,7 +380,7 @@ class _Run:
             self._lock.note(None)
         names = tuple(removal.stored.folder.name for removal in (*removed, *gone))
         text = f"set {facts.number} was published in {folder}"
-        return Outcome(folder, facts, text, names, (*self._warnings, *notes))
+        return Outcome(folder, facts, text, names, (*self._warnings, *self.notes))
 
     def _remove(self, removals: tuple[Removal, ...], held: Path) -> list[Removal]:
         """Oldest first: if we are killed here, what remains is a gapless run of newest sets."""

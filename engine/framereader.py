@@ -59,6 +59,12 @@ class StoredArchive:
         self._starts = list(accumulate((file.size for file in facts.files), initial=0))
         self._folder = folder
 
+    @property
+    def only_descriptor(self) -> int | None:
+        """That of the file, when it is only one."""
+        only = self._readers[0] if len(self._readers) == 1 else None
+        return None if only is None else only.descriptor
+
     def read(self, offset: int, count: int) -> Block:
         """Bytes of the archive. Raises DamagedError when the disk fails or the file ends too early."""
         parts: list[Block] = []
@@ -251,8 +257,8 @@ class _BlockReader:
     def _unpack(
         self, index: int, frame: Frame, stored: Block | DamagedError
     ) -> Block | DamagedError:
-        if isinstance(stored, DamagedError):
-            return stored
+        if isinstance(stored, DamagedError) or not (frame.raw or frame.proved):
+            return stored if frame.raw else b""  # padding, or an empty log: nothing is lost with it
         archive = self._archive
         place = f"{archive.name}: frame {index} at byte {frame.offset}"
         span = (frame.start, frame.start + frame.raw)

@@ -6,15 +6,18 @@ A stretch that is no frame is passed over to the next place where one begins.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from engine.codec import PADDING_MAGIC
 from engine.framereader import LARGEST_FRAME
 
 MAGIC = b"\x28\xb5\x2f\xfd"
+_MAGICS = (MAGIC, PADDING_MAGIC)
 _CHUNK = 1 << 20
 # small blocks stand side by side: reading them one by one would take a call for each
 _WINDOW = 512
 _CHECKSUM, _RESERVED, _SINGLE = 0x04, 0x08, 0x20
 _DICTIONARY_BYTES = (0, 1, 2, 4)
 _SIZE_BYTES = (0, 2, 4, 8)
+_LONGEST_PADDING = 1 << 17  # two blocks of the largest kind
 _LONGEST_FRAME = LARGEST_FRAME + (1 << 20)
 # what is made of frames' beginnings alone must not keep us for ever: so many looks at blocks, and one more for
 # so many bytes
@@ -74,8 +77,11 @@ class _Scanner:
 
     def _frame_at(self, at: int) -> FoundFrame | None:
         head = self._read(at, 18)
-        if len(head) < 6 or head[:4] != MAGIC:
-            return None
+        if head[:4] == PADDING_MAGIC:
+            return self._padding_at(at, int.from_bytes(head[4:8], "little"))
+        return self._packed_at(at, head) if len(head) >= 6 and head[:4] == MAGIC else None
+
+    def _packed_at(self, at: int, head: bytes) -> FoundFrame | None:
         descriptor = head[4]
         if descriptor & _RESERVED or not descriptor & _CHECKSUM:
             return None
@@ -94,6 +100,13 @@ class _Scanner:
             return None
         checksum = self._read(end, 4)
         return FoundFrame(at, end + 4 - at, raw, checksum) if len(checksum) == 4 else None
+
+    def _padding_at(self, at: int, count: int) -> FoundFrame | None:
+        if count > _LONGEST_PADDING:
+            return None
+        content = self._read(at + 8, count)
+        is_padding = len(content) == count and not any(content)
+        return FoundFrame(at, 8 + count, 0, b"") if is_padding else None
 
     def _end_of_blocks(self, at: int, limit: int) -> int | None:
         start, window = at, b""
@@ -132,7 +145,7 @@ class _Scanner:
         Bytes that are missing inside a frame, or a wrong length in it, make it reach into the next ones. What
         a frame holds never does that.
         """
-        if frame.end >= self._size or self._read(frame.end, len(MAGIC)) == MAGIC:
+        if frame.end >= self._size or self._read(frame.end, len(MAGIC)) in _MAGICS:
             return None
         data = self._read(frame.offset, frame.stored + len(MAGIC) - 1)
         found = data.find(MAGIC, 1)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from engine.codec import FRAME_BYTES, Compressor, check_of, digest_of
+from engine.codec import FRAME_BYTES, Compressor, check_of, digest_of, padding_frame
 from engine.frametable import FrameTable
 from engine.output import Output, OutputMark, StoredFile
-from engine.reuse import Known, Lot
+from engine.reuse import Known, Lot, TakenOver
 from settings.model import CompressionRate
 
 _SPARE_BYTES = 512  # room for the padding of a file's last block
@@ -33,6 +33,7 @@ class _Packed:
     checksum: bytes = b""
     check: bytes = b""
     proved: bool = False
+    source: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +171,12 @@ class FrameWriter:
         if found is None:
             stored = self._compressor.compress(block)
             return _Packed(digest, stored, bytes(stored[-4:]), check_of(stored))
-        return _Packed(digest, found.stored, check=found.check, proved=found.proved)
+        return _packed(digest, found)
 
     @staticmethod
     def _take(lot: Lot, index: int) -> _Packed | None:
         taken = lot.take(index)
-        if taken is None:
-            return None
-        digest = lot.frames.frame(index).digest
-        return _Packed(digest, taken.stored, check=taken.check, proved=taken.proved)
+        return None if taken is None else _packed(lot.frames.frame(index).digest, taken)
 
     def _drain(self) -> None:
         held = [self._free.get() for _ in range(self._count)]
@@ -205,7 +203,7 @@ class FrameWriter:
         if packed is None:
             self._is_broken = True
         elif self._failure is None and len(packed.stored) > 0:
-            self._output.write(packed.stored)
+            self._write_stored(packed)
             self.frames.append(
                 raw,
                 len(packed.stored),
@@ -214,3 +212,21 @@ class FrameWriter:
                 check=packed.check,
                 proved=packed.proved,
             )
+
+    def _write_stored(self, packed: _Packed) -> None:
+        """Blocks are shared only between places that lie alike in their blocks: a frame of padding makes them so."""
+        if packed.source is None:
+            self._output.write(packed.stored)
+            return
+        descriptor, offset = packed.source
+        if gap := self._output.gap_before(offset, len(packed.stored)):
+            frame = padding_frame(gap)
+            self._output.write(frame)
+            self.frames.append(0, gap, digest_of(b""), check=check_of(frame), proved=True)
+        self._output.share(packed.stored, descriptor, offset)
+
+
+def _packed(digest: bytes, taken: TakenOver) -> _Packed:
+    return _Packed(
+        digest, taken.stored, check=taken.check, proved=taken.proved, source=taken.source
+    )

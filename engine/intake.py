@@ -18,7 +18,7 @@ from engine.logstore import store_file
 from engine.member import Member, Role
 from engine.patience import Patience
 from engine.plan import Sources, walk_sources
-from engine.sourcefile import Vanished
+from engine.sourcefile import Vanished, Watcher
 from engine.stop import StopRequest
 from engine.together import are_as_before, look_at_together
 from engine.walk import Found
@@ -34,6 +34,7 @@ class Intake:
     clones: Clones
     patience: Patience
     stop: StopRequest
+    watcher: Watcher
 
     @property
     def log_clone(self) -> Clone | None:
@@ -143,7 +144,7 @@ def read_log(intake: Intake, frames: FrameWriter) -> Member | None:
             hint="the user that runs backup4d must be able to read it",
         ) from error
     try:
-        return store_file(frames, descriptor, path, stop=intake.stop)
+        return store_file(frames, descriptor, path, intake.watcher, stop=intake.stop)
     finally:
         os.close(descriptor)
 
@@ -153,4 +154,11 @@ def read_cloned_log(intake: Intake, frames: FrameWriter) -> Member | None:
     clone, path = intake.log_clone, intake.sources.log_path
     if clone is None or path is None:
         return None
-    return store_file(frames, clone.descriptor, path, stop=intake.stop, attributes=clone.attributes)
+    return store_file(
+        frames,
+        clone.descriptor,
+        path,
+        intake.watcher,
+        stop=intake.stop,
+        attributes=clone.attributes,
+    )

@@ -6,9 +6,10 @@ from blake3 import blake3
 
 from engine.codec import frame_bytes
 from engine.errors import Code, SourceError, SourceNeverQuietError
+from engine.footprint import Footprint
 from engine.framewriter import FrameWriter
 from engine.member import Attributes, Kind, Member, Role
-from engine.sourcefile import FAILING_DISK, ReadError, attributes_of, fill
+from engine.sourcefile import FAILING_DISK, ReadError, Watcher, attributes_of
 from engine.stop import StopRequest
 
 
@@ -16,26 +17,31 @@ def store_file(
     frames: FrameWriter,
     descriptor: int,
     path: bytes,
+    watcher: Watcher,
     *,
     stop: StopRequest,
     attributes: Attributes | None = None,
 ) -> Member:
     """Store one log as a plain stream of frames; it may grow meanwhile. Raises SourceError, OSError.
 
+    `watcher` is told how many bytes were read.
     `attributes` are those of the original, when it is read from a clone.
     """
     facts = os.fstat(descriptor)
     size = facts.st_size
     digest = blake3()
     cut = frame_bytes(size)
+    footprint = Footprint(descriptor, size)
     for offset in range(0, size, cut):
         stop.check()
         count = min(cut, size - offset)
         buffer = frames.buffer(cut)
         with memoryview(buffer)[:count] as block:
-            _fill_log(descriptor, block, offset, path)
+            _fill_log(footprint, block, offset, path)
             digest.update(block)
         frames.submit(buffer, count)
+        watcher(count)
+    footprint.leave()
     if size == 0:
         frames.submit_empty()
     return Member(
@@ -50,9 +56,9 @@ def store_file(
     )
 
 
-def _fill_log(descriptor: int, block: memoryview, offset: int, path: bytes) -> None:
+def _fill_log(footprint: Footprint, block: memoryview, offset: int, path: bytes) -> None:
     try:
-        whole = fill(descriptor, block, offset)
+        whole = footprint.fill(block, offset)
     except ReadError as error:
         raise SourceError(
             f"the log {os.fsdecode(path)} cannot be read: {error}",

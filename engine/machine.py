@@ -17,7 +17,12 @@ def this_machine() -> str:
         identity = b""
     # not the identity itself: machine-id(5) wants it kept to the machine
     mark = hashlib.sha256(b"backup4d " + identity).hexdigest()[:16] if identity else _UNKNOWN
-    return f"{socket.gethostname()[:64]} {mark}"
+    return f"{host_name()} {mark}"
+
+
+def host_name() -> str:
+    """The name this machine gives itself."""
+    return socket.gethostname()[:64]
 
 
 def mark_of(machine: str) -> str | None:

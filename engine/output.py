@@ -1,9 +1,11 @@
 """The archive on the disk: one file or segments of a fixed size, digested and flushed while it grows."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import queue
+import struct
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,8 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from engine.files import room
+from engine.mounts import kind_of
 
 _FLUSH_BYTES = 32 << 20
+_FICLONERANGE = 0x4020940D
+_SHARING = ("btrfs", "xfs", "")  # the kind of a btrfs subvolume is not told by its device
+_LEAST_BLOCK = 4096
+_WORTH_BLOCKS = 4
+_LEAST_GAP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,9 @@ class Output:
         self._flusher = Flusher(on_durable if segment_bytes is None else lambda _: None)
         self._unflushed = 0
         self._descriptor = self._open()
+        # asked once: FICLONERANGE tells whether it is true
+        self._block = max(os.fstatvfs(self._descriptor).f_bsize, _LEAST_BLOCK)
+        self._can_share = segment_bytes is None and kind_of(folder) in _SHARING
 
     def write(self, data: bytes | memoryview) -> None:
         """Append all of `data`."""
@@ -87,6 +98,42 @@ class Output:
         if self._unflushed >= _FLUSH_BYTES:
             self._flusher.flush(self._descriptor, self._written)
             self._unflushed = 0
+
+    def gap_before(self, offset: int, count: int) -> int:
+        """How many bytes must come first so that `share` can share: none where it cannot, or is not worth it."""
+        if not self._can_share or count < _WORTH_BLOCKS * self._block:
+            return 0
+        gap = (offset - self._written) % self._block
+        return gap if gap == 0 or gap >= _LEAST_GAP else gap + self._block
+
+    def share(self, data: bytes | memoryview, descriptor: int, offset: int) -> None:
+        """Append `data`, which stands at `offset` of another file: its blocks are shared where that can be done.
+
+        btrfs and XFS can; then only the first and the last block take new room.
+        """
+        head = -self._written % self._block
+        body = (len(data) - head) // self._block * self._block
+        rest = memoryview(data)
+        if self._can_share and (offset - self._written) % self._block == 0 and body > 0:
+            self.write(rest[:head])
+            if self._clone(descriptor, offset + head, body):
+                self._digest.update(rest[head : head + body])
+                self._written += body
+                os.lseek(self._descriptor, self._written, os.SEEK_SET)
+                rest = rest[head + body :]
+            else:
+                rest = rest[head:]
+        self.write(rest)
+
+    def _clone(self, descriptor: int, offset: int, count: int) -> bool:
+        request = struct.pack("qQQQ", descriptor, offset, count, self._written)
+        try:
+            fcntl.ioctl(self._descriptor, _FICLONERANGE, request)
+        except (
+            OSError
+        ):  # another file system, or one that cannot: what is really wrong is met by the writing
+            self._can_share = False
+        return self._can_share
 
     def mark(self) -> OutputMark:
         """This place, for `rewind`."""

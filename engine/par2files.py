@@ -22,6 +22,7 @@ _MAGIC = b"PAR2\0PKT"
 _HEADER = struct.Struct("<8sQ16s16s16s")
 _DESCRIPTION = struct.Struct("<16s16s16sQ")
 _DESCRIBES = b"PAR 2.0\0FileDesc"
+_RECOVERS = b"PAR 2.0\0RecvSlic"
 _LONGEST_NAME = 255
 _BODY_LIMIT = _DESCRIPTION.size + (1 << 16)
 _CHUNK = 1 << 20
@@ -40,10 +41,14 @@ class Protected:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """PAR2 files that belong together (the first packet of each is of the same set) and what they protect."""
+    """PAR2 files that belong together (the first packet of each is of the same set) and what they protect.
+
+    `slices`: how many whole recovery slices they hold.
+    """
 
     files: tuple[Path, ...]
     protected: tuple[Protected, ...]
+    slices: int
 
     @property
     def name(self) -> str:
@@ -57,6 +62,7 @@ class _Found:
 
     files: list[Path] = field(default_factory=list)
     names: dict[str, Protected] = field(default_factory=dict)
+    slices: int = 0
     bad: str = ""
 
 
@@ -83,7 +89,7 @@ def read_recoveries(folder: Path, stop: StopRequest) -> tuple[list[Recovery], li
     for one in found.values():
         if not one.files:
             continue
-        recovery = Recovery(tuple(one.files), tuple(one.names.values()))
+        recovery = Recovery(tuple(one.files), tuple(one.names.values()), one.slices)
         if one.bad:
             notes.append(f"{recovery.name} is not used: {one.bad}")
         elif recovery.protected:
@@ -98,6 +104,7 @@ def _read(file: Path, found: dict[bytes, _Found], stop: StopRequest) -> None:
         for set_id, kind, body in _packets(stream, stop):
             first = first or set_id
             one = found.setdefault(set_id, _Found())
+            one.slices += kind == _RECOVERS
             if kind == _DESCRIBES:
                 _describe(body, one)
     if first is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from settings.layout import DatabaseLayout
 from settings.paths import PathMap
-from settings.service_model import Hooks
+from settings.service_model import Hooks, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Request:
 
     `accept_destination`: a person says that the destination is right, though it is on another file system
     than the last time. `last_good` holds settings that are used while the file itself cannot be (None: the
-    backup is refused then); `hooks` are run around it.
+    backup is refused then); `hooks` are run around it, `limits` are those of the host.
     """
 
     layout: DatabaseLayout
@@ -25,6 +25,7 @@ class Request:
     accept_destination: bool = False
     last_good: Path | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    limits: Limits = field(default_factory=Limits)
 
 
 def slot_text(scheduled: datetime | None) -> str | None:

@@ -26,17 +26,27 @@ Read = Callable[[int, int], bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """A stored frame and its check; `proved` when it was once read back from the disk and compared."""
+    """A stored frame and its check; `proved` when it was once read back from the disk and compared.
+
+    `source` is the file it stands in and where, when its blocks may be shared.
+    """
 
     stored: bytes | memoryview
     check: bytes
     proved: bool
+    source: tuple[int, int] | None
 
 
 class Lot:
-    """The stored frames of one archive, found by the digest of their block; `read` takes offset and count."""
+    """The stored frames of one archive, found by the digest of their block; `read` takes offset and count.
 
-    def __init__(self, frames: FrameTable, read: Read, *, proved: bool) -> None:
+    `descriptor` is that of the archive, when it is one file whose blocks may be shared.
+    """
+
+    def __init__(
+        self, frames: FrameTable, read: Read, *, proved: bool, descriptor: int | None = None
+    ) -> None:
+        self._descriptor = descriptor
         self.damaged: set[int] = set()
         self.frames = frames
         self._read = read
@@ -46,7 +56,7 @@ class Lot:
     def find(self, digest: bytes, raw: int) -> TakenOver | None:
         """The frame that holds this block of `raw` bytes, whole; None when there is none. Any thread may ask."""
         index = self._places.get(_key(digest))
-        if index is None:
+        if index is None or not raw:
             return None
         frame = self.frames.frame(index)
         if frame.digest != digest or frame.raw != raw or len(frame.check) != CHECK_BYTES:
@@ -64,7 +74,8 @@ class Lot:
         if check_of(stored) != frame.check:
             self.damaged.add(index)
             return None
-        return TakenOver(stored, frame.check, self._proved)
+        source = None if self._descriptor is None else (self._descriptor, frame.offset)
+        return TakenOver(stored, frame.check, self._proved, source)
 
 
 def _key(digest: bytes) -> int:
@@ -117,7 +128,7 @@ class Unchanged:
 
     member: Member
     lot: Lot
-    indices: range
+    indices: tuple[int, ...]
 
 
 class SetBefore:
@@ -141,7 +152,8 @@ class SetBefore:
             return None
         frames = self.lots[0].frames
         stored = stored_bytes(member)
-        indices = frames.covering(member.data, member.data + stored)
+        span = frames.covering(member.data, member.data + stored)
+        indices = tuple(index for index in span if frames.frame(index).raw)
         if not indices:
             return None
         first, last = frames.frame(indices[0]), frames.frame(indices[-1])
@@ -189,4 +201,9 @@ def _lots(manifest: Manifest, rate: CompressionRate, stack: ExitStack) -> Iterat
     for facts in manifest.archives:
         if facts.compression == "zstd" and facts.frames.has_checks:
             archive: StoredArchive = stack.enter_context(open_archive(manifest.folder, facts))
-            yield Lot(facts.frames, archive.read, proved=manifest.facts.checked)
+            yield Lot(
+                facts.frames,
+                archive.read,
+                proved=manifest.facts.checked,
+                descriptor=archive.only_descriptor,
+            )

@@ -5,7 +5,6 @@ from dataclasses import replace
 from engine.errors import RefusedError
 from engine.request import Request
 from settings.errors import SettingsError
-from settings.model import Rate, Settings
 from settings.reader import Reading, load_settings
 
 
@@ -34,13 +33,3 @@ def _last_good(request: Request) -> Reading | None:
         return load_settings(request.last_good)
     except SettingsError:
         return None
-
-
-def not_done(settings: Settings) -> tuple[str, ...]:
-    """Settings this release reads and does not act on yet are never ignored in silence."""
-    asked = {"Redundancy": settings.redundancy, "Interlacing": settings.interlacing}
-    return tuple(
-        f"{key} {rate.value} : recovery data is not written by this release"
-        for key, rate in asked.items()
-        if rate is not Rate.NONE
-    )

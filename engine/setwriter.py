@@ -33,11 +33,13 @@ from engine.manifest import (
 from engine.member import Role
 from engine.memberspool import MemberSpool
 from engine.output import Output, archive_name
+from engine.pace import Pace
 from engine.papers import plain, write_papers
 from engine.patience import Patience
 from engine.plan import Sources
 from engine.progress import Progress, Report
 from engine.readback import ReadBack
+from engine.recoverydata import protect_set
 from engine.reuse import Known, SetBefore, set_before
 from engine.stop import StopRequest
 from engine.together import find_together
@@ -50,7 +52,7 @@ from settings.model import CompressionRate, Settings
 class Job:
     """Everything the writing of one set needs to know; `staging` exists and is empty.
 
-    `before`: an older set whose frames may be taken over. `held`: a guard holds the files still; `may_clone`: and
+    `before`: an older set whose frames may be taken over. `read_rate`: bytes a second that may be read at most. `held`: a guard holds the files still; `may_clone`: and
     lets us clone them meanwhile.
     """
 
@@ -64,16 +66,18 @@ class Job:
     total_bytes: int
     workers: int
     before: Path | None = None
+    read_rate: int | None = None
     held: bool = False
     may_clone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The final facts of a set, and what the journal says of how its files were read."""
+    """The final facts of a set, what the journal says of how it was made, and what everybody must hear."""
 
     facts: SetFacts
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +140,11 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
         cloning(_wanted(job, together), patience, around.stop) as clones,
     ):
         spool = MemberSpool(spool_file)
-        intake = Intake(job.sources, job.destination, together, clones, patience, around.stop)
         writing = _open_archives(job, before, around.stop, stack)
-        meter = _Meter(around.report, job.total_bytes)
+        meter = _Meter(around, job)
+        intake = Intake(
+            job.sources, job.destination, together, clones, patience, around.stop, meter
+        )
         archiver = Archiver(
             writing[0].frames, spool, patience, before=before, stop=around.stop, watcher=meter
         )
@@ -147,8 +153,9 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
         facts = _final_facts(job, archives, archiver, spool.count, around.clock)
         spool_file.seek(0)
         _write_papers(job, facts, archives, spool_file)
+    recovery = protect_set(job.staging, job.settings, around.clock, around.stop, around.report)
     hand_over(job.staging, like=job.destination)
-    return Written(facts, (*clones.notes, *before.notes()))
+    return Written(facts, (*clones.notes, *before.notes(), *recovery.notes), recovery.warnings)
 
 
 def _wanted(job: Job, together: tuple[Root, ...]) -> Wanted:
@@ -201,16 +208,18 @@ def _read_all(
 
 
 class _Meter:
-    """Counts what has been read and tells the watcher."""
+    """Counts what has been read, tells the watcher, and keeps the pace."""
 
-    def __init__(self, report: Report, total: int) -> None:
-        self._report = report
-        self._total = total
+    def __init__(self, around: Surroundings, job: Job) -> None:
+        self._report = around.report
+        self._total = job.total_bytes
+        self._pace = Pace(around.clock, job.read_rate)
         self._done = 0
 
     def __call__(self, count: int) -> None:
         self._done += count
         self._report(Progress("saving", self._done, max(self._total, self._done)))
+        self._pace.took(count)
 
 
 class _Writing:

@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from typing import Protocol
 
 from engine.codec import FRAME_BYTES
 from engine.errors import SourceError
@@ -21,6 +22,13 @@ _TRUE_TIMES = frozenset((0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1,
 _STATFS_BYTES = 256
 
 FAILING_DISK = "the disk below the application may be failing; check it before anything else"
+
+
+class Watcher(Protocol):
+    """Who is told how many bytes of content have been read."""
+
+    def __call__(self, count: int) -> None: ...
+
 
 Extents = tuple[tuple[int, int], ...]
 

@@ -64,8 +64,7 @@ class TarWalk:
         """The next frame."""
         self._stop.check()
         if not block:
-            self._say("there is an empty frame, which no set has")
-            return
+            return  # padding between frames
         if self._gap:
             if not begins_member(block) or self._goes_on(len(block)):
                 self._gap.append((index, len(block)))

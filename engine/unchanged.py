@@ -1,15 +1,16 @@
 """Whether the data changed since the last good set (BackupIfDataChange): size and times, a digest when those differ."""
 
 import os
-import stat
 from pathlib import Path
 
 from blake3 import blake3
 
 from engine.errors import DamagedError, MissingSetError, RefusedError
+from engine.files import open_regular
 from engine.manifest import iterate_members
 from engine.member import Kind, Member, Role
 from engine.sets import StoredSet
+from engine.sourcefile import seen_of
 from settings.layout import DatabaseLayout
 
 _DATA_SUFFIXES = (".4dd", ".4dindx", ".journal")
@@ -53,15 +54,22 @@ def _is_data(member: Member, stems: set[str]) -> bool:
 
 def _is_same(file: Path, member: Member) -> bool:
     try:
-        facts = file.stat()
-        if facts.st_size != member.size or not stat.S_ISREG(facts.st_mode):
-            return False
-        if facts.st_mtime_ns == member.attributes.mtime_ns:
-            return True
-        digest = blake3()
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
+            facts = os.fstat(stream.fileno())
+            if facts.st_size != member.size:
+                return False
+            if _is_as_seen(stream.fileno(), facts, member):
+                return True
+            digest = blake3()
             while block := stream.read(_BLOCK):
                 digest.update(block)
     except OSError:
         return False
     return digest.hexdigest() == member.digest
+
+
+def _is_as_seen(descriptor: int, facts: os.stat_result, member: Member) -> bool:
+    """Nobody wrote to it: its times say so, and where the set knows them, its number and change time, too."""
+    if facts.st_mtime_ns != member.attributes.mtime_ns:
+        return False
+    return member.seen is None or member.seen == seen_of(descriptor, facts)

@@ -84,6 +84,7 @@ def _make(
         None,
         accept_destination=accept_destination,
         hooks=context.hooks(layout),
+        limits=context.service.limits,
     )
     return run_backup(request, around)
 

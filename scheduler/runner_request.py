@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from engine.request import Request
 from settings.layout import DatabaseLayout
 from settings.paths import PathMap
-from settings.service_model import Hook, Hooks
+from settings.service_model import Hook, Hooks, Limits
 
 # they wait until the child has its handlers: one that came while it was still being loaded could be lost
 HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -28,6 +28,8 @@ def request_to_json(request: Request, zone: ZoneInfo) -> dict[str, Any]:
         "scheduled": None if scheduled is None else scheduled.isoformat(),
         "accept_destination": request.accept_destination,
         "last_good": None if request.last_good is None else str(request.last_good),
+        "read_rate": request.limits.read_rate,
+        "take_over": request.limits.take_over,
         "hooks": {kind: hook_to_json(getattr(request.hooks, kind)) for kind in _KINDS},
     }
 
@@ -44,6 +46,7 @@ def request_from_json(row: dict[str, Any], layout: DatabaseLayout) -> Request:
         accept_destination=bool(row["accept_destination"]),
         last_good=None if last_good is None else Path(last_good),
         hooks=Hooks(*(hook_from_json(hooks[kind]) for kind in _KINDS)),
+        limits=Limits(read_rate=row["read_rate"], take_over=bool(row["take_over"])),
     )
 
 

@@ -268,6 +268,7 @@ class Served:
             accept_destination=accept_destination,
             last_good=last_good_file(self._host.state_folder, layout),
             hooks=self.entry.hooks,
+            limits=self._host.limits,
         )
 
     def finished(self, ending: Ending, now: datetime, *, journaled: bool = True) -> None:

@@ -160,12 +160,14 @@ def _explain_archive(settings: Settings) -> list[str]:
 
 
 def _explain_recovery(settings: Settings) -> str:
-    if settings.redundancy is Rate.NONE and settings.interlacing is Rate.NONE:
-        return "No recovery data is added."
-    return (
-        f"Recovery data is asked for (Redundancy {settings.redundancy.value}, Interlacing "
-        f"{settings.interlacing.value}); this release does not write any yet."
-    )
+    if settings.redundancy is not Rate.NONE:
+        return (
+            f"Recovery data is added (Redundancy {settings.redundancy.value}, Interlacing "
+            f"{settings.interlacing.value})."
+        )
+    if settings.interlacing is not Rate.NONE:
+        return "No recovery data is added: Interlacing does nothing without Redundancy."
+    return "No recovery data is added."
 
 
 def _explain_service(settings: Settings) -> list[str]:

@@ -182,13 +182,17 @@ def _read_limits(block: _Block | None) -> Limits:
     usual = Limits()
     if block is None:
         return usual
-    block.only("RunsPerDevice", "HungAfter", "OverlongAfter")
-    runs = block.one("RunsPerDevice")
+    block.only("RunsPerDevice", "HungAfter", "OverlongAfter", "ReadMiBPerSecond", "TakeOver")
+    runs, rate, take = (
+        block.one(name) for name in ("RunsPerDevice", "ReadMiBPerSecond", "TakeOver")
+    )
     hung, overlong = block.one("HungAfter"), block.one("OverlongAfter")
     return Limits(
         runs.value(_parse_runs) if runs else usual.runs_per_device,
         hung.value(_parse_duration) if hung else usual.hung_after,
         overlong.value(_parse_duration) if overlong else usual.overlong_after,
+        rate.value(_parse_mebibytes) if rate else usual.read_rate,
+        take.value(_parse_truth) if take else usual.take_over,
     )
 
 
@@ -301,6 +305,12 @@ def _parse_runs(text: str) -> int:
     if _COUNT.fullmatch(text) is None:
         raise ValueError("a number from 1 to 99 is needed")
     return int(text)
+
+
+def _parse_truth(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise ValueError("True or False is needed")
+    return text == "True"
 
 
 def _parse_days(text: str) -> timedelta:

@@ -41,12 +41,15 @@ class Hooks:
 class Limits:
     """How many runs write to one device at once, and when a run is worth a word.
 
-    A run without progress for `hung_after` is stopped; one longer than `overlong_after` is only told of.
+    A run without progress for `hung_after` is stopped; one longer than `overlong_after` is only told of. `read_rate`
+    is in bytes a second, None for no limit; `take_over`: frames that did not change are taken over from the set before.
     """
 
     runs_per_device: int = 1
     hung_after: timedelta = timedelta(minutes=30)
     overlong_after: timedelta = timedelta(hours=12)
+    read_rate: int | None = None
+    take_over: bool = True
 
 
 @dataclass(frozen=True, slots=True)

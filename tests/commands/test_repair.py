@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.terminal import Terminal, damage
-from tests.engine.parity_stories import contents, protect
+from tests.engine.parity_stories import contents, no_par2, protect
 from tests.engine.stories import App
 
 pytestmark = pytest.mark.skipif(shutil.which("par2") is None, reason="par2 is not on this machine")
@@ -91,7 +91,7 @@ def test_par2_that_is_missing_is_5_with_the_package_to_install(
     terminal: Terminal, app: App, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage(folder)
-    monkeypatch.setenv("PATH", "/nowhere")
+    no_par2(monkeypatch)
 
     printed = terminal.types("repair", app.package)
 

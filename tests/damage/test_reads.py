@@ -36,6 +36,7 @@ READS = {
     "engine/rebuild": "files just restored",
     "engine/reconstruct": "archives and checksums: tests/engine/test_truncated.py",
     "engine/records": "the end of a journal: tests/damage",
+    "engine/recoverydata": "recovery data, just written",
     "engine/restore": "folders only",
     "engine/restorelogs": "logs: tests/engine/test_restore_logs.py, tests/fuzz (log)",
     "engine/safenames": "a file of its own",

@@ -77,9 +77,11 @@ def test_every_hook_is_on_the_page(key: str) -> None:
         ("Limits/RunsPerDevice", Limits().runs_per_device),
         ("Limits/HungAfter", Limits().hung_after),
         ("Limits/OverlongAfter", Limits().overlong_after),
+        ("Limits/ReadMiBPerSecond", Limits().read_rate),
+        ("Limits/TakeOver", Limits().take_over),
     ],
 )
-def test_the_defaults_on_the_page_are_true(key: str, value: timedelta | int) -> None:
+def test_the_defaults_on_the_page_are_true(key: str, value: timedelta | int | None) -> None:
     row = next(line for line in page(PAGE).splitlines() if line.startswith(f"| `{key}` |"))
     told = row.rstrip(" |").rpartition("| ")[2]
 
@@ -87,7 +89,7 @@ def test_the_defaults_on_the_page_are_true(key: str, value: timedelta | int) -> 
         hours, minutes, seconds = (int(part) for part in told.split(":"))
         assert timedelta(hours=hours, minutes=minutes, seconds=seconds) == value
     else:
-        assert int(told) == value
+        assert told == ("no limit" if value is None else str(value))
 
 
 def test_the_shipped_service_file_is_read_and_serves_nothing_yet() -> None:

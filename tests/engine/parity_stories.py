@@ -3,9 +3,13 @@
 import hashlib
 import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+from engine import par2run
 from engine.parity import Repair, repair_set
 from engine.progress import Report, silent
 from engine.stop import StopRequest
@@ -35,6 +39,13 @@ def protect(folder: Path, *names: str, name: str = PARITY, spare: int = 36) -> N
 
 def repaired(folder: Path, *, report: Report = silent, stop: StopRequest | None = None) -> Repair:
     return repair_set(folder, stop=stop or StopRequest(), report=report)
+
+
+def no_par2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be no par2, neither in our environment nor in PATH."""
+    monkeypatch.setattr(par2run, "BUNDLED", Path("nowhere"))
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setenv("PATH", "/nowhere")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -143,6 +154,18 @@ def falsify(file: Path) -> None:
     ]
     set_id = file.read_bytes()[32:48]
     file.write_bytes(b"".join(_packet(set_id, kind, body) for kind, body in changed))
+
+
+def damage_recovery_slices(file: Path, exponents: set[int]) -> None:
+    """One bit of each recovery slice with one of these exponents."""
+    data = file.read_bytes()
+    at = 0
+    while at < len(data):
+        (length,) = struct.unpack_from("<Q", data, at + 8)
+        (exponent,) = struct.unpack_from("<I", data, at + 64)
+        if data[at + 48 : at + 64] == _RECOVERS and exponent in exponents:
+            overwrite(file, at + 100, bytes([data[at + 100] ^ 1]))
+        at += length
 
 
 def _packets(data: bytes) -> Iterator[tuple[bytes, bytes]]:

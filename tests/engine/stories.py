@@ -31,6 +31,7 @@ from engine.verify import Verdict, verify_set
 from settings.layout import DatabaseLayout
 from settings.locate import locate_database
 from settings.paths import PathMap
+from settings.service_model import Limits
 from tests.fakes import StoryClock
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -108,10 +109,12 @@ class App:
         stop: StopRequest | None = None,
         path_map: PathMap | None = None,
         clock: Clock | None = None,
+        limits: Limits | None = None,
     ) -> Outcome:
         """Run one backup here and now."""
         around = Surroundings(clock or self.clock, stop or StopRequest(), report)
-        request = Request(self.layout, path_map or PathMap(), PARIS, scheduled)
+        limits = limits or Limits()
+        request = Request(self.layout, path_map or PathMap(), PARIS, scheduled, limits=limits)
         return run_backup(request, around)
 
     def backup_set(self, **how: Any) -> Path:

@@ -252,7 +252,9 @@ def test_a_log_that_becomes_shorter_fails_with_a_hint(tmp_path: Path) -> None:
         writing_frames(tmp_path) as frames,
         pytest.raises(SourceNeverQuietError, match="became shorter") as caught,
     ):
-        store_file(frames, descriptor, b"data.journal", stop=StopThatRenewsTheLog(log))
+        store_file(
+            frames, descriptor, b"data.journal", lambda _: None, stop=StopThatRenewsTheLog(log)
+        )
 
     os.close(descriptor)
     assert "next attempt" in caught.value.hint
@@ -266,7 +268,7 @@ def test_a_log_that_cannot_be_read_fails_with_the_logs_number(tmp_path: Path) ->
         writing_frames(tmp_path) as frames,
         pytest.raises(SourceError, match="cannot be read") as caught,
     ):
-        store_file(frames, descriptor, b"data.journal", stop=StopRequest())
+        store_file(frames, descriptor, b"data.journal", lambda _: None, stop=StopRequest())
 
     os.close(descriptor)
     assert caught.value.code is Code.LOG_BACKUP_FAILED

@@ -19,6 +19,7 @@ from tests.engine.parity_stories import (
     contents,
     copied,
     make_set,
+    no_par2,
     protect,
     rename_in_packets,
     repaired,
@@ -146,7 +147,7 @@ def test_recovery_data_that_was_tampered_with_changes_nothing(copy: Path) -> Non
 
 def test_par2_that_is_not_installed_is_named(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     p.burst(copy / ARCHIVE)
-    monkeypatch.setenv("PATH", "/nowhere")
+    no_par2(monkeypatch)
     before = contents(copy)
 
     with pytest.raises(EngineError, match="the program par2 is not installed") as told:

@@ -1,6 +1,5 @@
 """What did not change is taken over from the set before, or from an attempt in vain; never damage, never a dependence."""
 
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from engine import sourcefile
 from engine.codec import Compressor
 from engine.errors import DamagedError
 from engine.frametable import FrameTable
@@ -22,6 +20,17 @@ from engine.readback import ReadBack
 from engine.reuse import Known, Lot, TakenOver, set_before
 from engine.stop import StopRequest
 from settings.model import CompressionRate
+from settings.service_model import Limits
+from tests.engine.reuse_stories import (
+    BLOCKS,
+    SIZE,
+    app_with_data,
+    assert_whole,
+    counting,
+    next_set,
+    overwrite,
+    vouch_for,
+)
 from tests.engine.stories import (
     CHECK,
     COMPRESSION,
@@ -30,62 +39,13 @@ from tests.engine.stories import (
     KEEP,
     KEEP_ENABLED,
     SEGMENT,
-    App,
     judge,
     main_archive,
     make_app,
     pass_a_day,
     patterned,
-    restored,
     verified,
 )
-
-SIZE = 6 * FRAME + 100
-BLOCKS = tuple(patterned(FRAME, seed) for seed in range(4))
-
-
-class Compressed(list[int]):
-    """The lengths of all blocks that were compressed while it looked on."""
-
-
-@contextmanager
-def counting() -> Iterator[Compressed]:
-    seen, lock, original = Compressed(), threading.Lock(), Compressor.compress
-
-    def compress(self: Compressor, block: memoryview) -> bytes | memoryview:
-        with lock:
-            seen.append(len(block))
-        return original(self, block)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Compressor, "compress", compress)
-        yield seen
-
-
-def app_with_data(folder: Path, changes: dict[str, str] | None = None) -> App:
-    return make_app(folder, changes, data=patterned(SIZE))
-
-
-def overwrite(file: Path, offset: int, data: bytes) -> None:
-    with file.open("r+b") as stream:
-        stream.seek(offset)
-        stream.write(data)
-
-
-def next_set(app: App) -> tuple[Path, int]:
-    """The next day's set and how many full frames were compressed for it."""
-    pass_a_day(app)
-    with counting() as compressed:
-        folder = app.backup_set()
-    return folder, sum(length >= FRAME for length in compressed)
-
-
-def assert_whole(folder: Path, app: App, target: Path) -> None:
-    assert verified(folder).good
-    judge("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=folder)
-    restored(folder, target)
-    assert (target / "Data" / "data.4DD").read_bytes() == app.data_file.read_bytes()
-
 
 # --- the set before -------------------------------------------------------------------------------
 
@@ -103,6 +63,17 @@ def test_only_what_changed_is_compressed_and_the_set_needs_no_other(
     shutil.rmtree(first)
 
     assert compressed == 1
+    assert_whole(folder, app, tmp_path / "back")
+
+
+def test_taking_over_can_be_turned_off(tmp_path: Path) -> None:
+    app = app_with_data(tmp_path)
+    app.backup_set()
+
+    with counting() as compressed:
+        folder = app.backup_set(limits=Limits(take_over=False))
+
+    assert sum(length >= FRAME for length in compressed) == 6
     assert_whole(folder, app, tmp_path / "back")
 
 
@@ -239,12 +210,6 @@ def test_a_set_of_an_older_release_kept_no_checks_and_is_not_used(tmp_path: Path
     assert read_manifest(folder).archives[0].frames.checks == b""
 
 
-def vouch_for(folder: Path) -> None:
-    """SHA256SUMS as if the manifest had always been like this."""
-    names = [line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines()]
-    (folder / "SHA256SUMS").write_bytes(judge("sha256sum", *names, cwd=folder))
-
-
 # --- an attempt in vain ---------------------------------------------------------------------------
 
 
@@ -334,127 +299,3 @@ def test_a_data_file_written_to_once_is_compressed_once(tmp_path: Path) -> None:
     assert done.is_set()
     assert sum(length >= FRAME for length in compressed) == 6 + 1
     assert_whole(folder, app, tmp_path / "back")
-
-
-# --- files nobody wrote to ------------------------------------------------------------------------
-
-
-def settled_app(folder: Path, changes: dict[str, str] | None = None) -> App:
-    """On the clock of this machine: only there can a file be older than the backup."""
-    app = make_app(folder, changes, data=patterned(SIZE), clock=HostClock())
-    (app.package / "Data" / "data.4DIndx").write_bytes(patterned(2 * FRAME, 7))
-    return app
-
-
-@contextmanager
-def watching_reads() -> Iterator[set[str]]:
-    """Which files larger than a frame were read."""
-    seen: set[str] = set()
-    original = sourcefile.fill
-
-    def fill(descriptor: int, block: memoryview, offset: int) -> bool:
-        seen.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-        return original(descriptor, block, offset)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.archiver.fill", fill)
-        yield seen
-
-
-@pytest.mark.parametrize("check", ["True", "False"])
-def test_a_file_nobody_wrote_to_is_not_read_again(tmp_path: Path, check: str) -> None:
-    app = settled_app(tmp_path, {CHECK: check})
-    first = app.backup_set()
-    overwrite(app.package / "Data" / "data.4DIndx", 5, b"one key more")
-
-    with watching_reads() as read, counting() as compressed:
-        folder = app.backup_set()
-    shutil.rmtree(first)
-
-    assert read == {"data.4DIndx"}
-    assert sum(length >= FRAME for length in compressed) == 1
-    assert_whole(folder, app, tmp_path / "back")
-
-
-@pytest.mark.parametrize("what", ["written", "replaced", "copied over"])
-def test_a_file_that_was_written_to_is_read_whatever_its_time_says(
-    tmp_path: Path, what: str
-) -> None:
-    """Programs set the mtime back (cp -p, rsync, an unpacked archive); nobody can set the ctime."""
-    app = settled_app(tmp_path)
-    app.backup_set()
-    facts = app.data_file.stat()
-    if what == "written":
-        overwrite(app.data_file, 2 * FRAME, b"changed, with its old time")
-    elif what == "replaced":
-        other = tmp_path / "other"
-        other.write_bytes(patterned(SIZE, 99))
-        other.rename(app.data_file)
-    else:
-        app.data_file.write_bytes(patterned(SIZE, 99))
-    os.utime(app.data_file, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
-
-    folder = app.backup_set()
-
-    assert_whole(folder, app, tmp_path / "back")
-
-
-def test_a_file_with_holes_nobody_wrote_to_keeps_them(tmp_path: Path) -> None:
-    app = settled_app(tmp_path)
-    with app.data_file.open("r+b") as stream:
-        stream.truncate(40 * FRAME)
-        stream.seek(30 * FRAME + 10)
-        stream.write(patterned(FRAME, 3))
-    app.backup_set()
-
-    with watching_reads() as read:
-        folder = app.backup_set()
-
-    assert read == set()
-    assert_whole(folder, app, tmp_path / "back")
-    assert (tmp_path / "back" / "Data" / "data.4DD").stat().st_blocks * 512 < 20 * FRAME
-
-
-def test_damage_in_the_set_before_makes_the_file_be_read(tmp_path: Path) -> None:
-    app = settled_app(tmp_path)
-    first = app.backup_set()
-    table = read_manifest(first).archives[0].frames
-    overwrite(main_archive(first), table.frame(4).offset + 200, b"damage")
-
-    with watching_reads() as read, counting() as compressed:
-        folder = app.backup_set()
-
-    assert read == {"data.4DD"}
-    assert sum(length >= FRAME for length in compressed) == 1
-    assert_whole(folder, app, tmp_path / "back")
-    assert "frames are damaged there and were not taken over" in app.journal()
-
-
-@pytest.mark.parametrize("harm", ["no SHA256SUMS", "a digest in the manifest"])
-def test_a_manifest_that_nothing_vouches_for_is_not_believed(tmp_path: Path, harm: str) -> None:
-    app = settled_app(tmp_path)
-    first = app.backup_set()
-    if harm == "no SHA256SUMS":
-        (first / "SHA256SUMS").unlink()
-    else:
-        manifest = first / "manifest.json"
-        text = manifest.read_text()
-        at = text.rindex('"blake3":"', 0, text.index('"seen"')) + len('"blake3":"')
-        manifest.write_text(text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :])
-
-    with watching_reads() as read:
-        folder = app.backup_set()
-
-    assert read == {"data.4DD", "data.4DIndx"}
-    assert_whole(folder, app, tmp_path / "back")
-
-
-def test_attributes_that_changed_alone_are_those_of_now(tmp_path: Path) -> None:
-    app = settled_app(tmp_path)
-    app.backup_set()
-    app.data_file.chmod(0o600)
-
-    folder = app.backup_set()
-
-    restored(folder, tmp_path / "back")
-    assert (tmp_path / "back" / "Data" / "data.4DD").stat().st_mode & 0o777 == 0o600

@@ -180,7 +180,9 @@ def test_what_is_planted_in_the_state_folder_leads_nowhere(kind: str) -> None:
             with service_of(file, state) as real:
                 wait_until(
                     lambda: (
-                        real.process.poll() is not None or "hourly" in real.said() or mine.is_file()
+                        real.process.poll() is not None
+                        or "next backup" in real.said()
+                        or mine.is_file()
                     ),
                     "neither up nor ended",
                 )

@@ -80,7 +80,7 @@ def test_other_choices_are_explained() -> None:
     for words in (
         "All sets are kept",
         "After 5 attempts, 1 hour and 30 minutes apart without success",
-        "Recovery data is asked for (Redundancy High, Interlacing None); this release does not write",
+        "Recovery data is added (Redundancy High, Interlacing None).",
         "segments of 650 MB",
         "are not read back",
         "not usable: 'C:\\x\\' is a Windows path",

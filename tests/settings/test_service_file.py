@@ -1,5 +1,6 @@
 """The service file is ours, so every mistake in it is refused with its line and what to do."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -135,10 +136,12 @@ def test_without_hooks_and_limits_there_are_none_and_the_usual_ones() -> None:
 def test_limits_are_read() -> None:
     limits = _service(
         "<Limits><RunsPerDevice>3</RunsPerDevice><HungAfter>00:05:00</HungAfter>"
-        "<OverlongAfter>100:00:00</OverlongAfter></Limits>"
+        "<OverlongAfter>100:00:00</OverlongAfter><ReadMiBPerSecond>80</ReadMiBPerSecond>"
+        "<TakeOver>False</TakeOver></Limits>"
     ).limits
 
-    assert limits == Limits(3, timedelta(minutes=5), timedelta(hours=100))
+    usual = Limits(3, timedelta(minutes=5), timedelta(hours=100))
+    assert limits == replace(usual, read_rate=80 << 20, take_over=False)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +151,8 @@ def test_limits_are_read() -> None:
         ("<Limits><RunsPerDevice>100</RunsPerDevice></Limits>", "1 to 99"),
         ("<Limits><RunsPerDevice>\u0664</RunsPerDevice></Limits>", "1 to 99"),
         ("<Limits><HungAfter>30</HungAfter></Limits>", "00:30:00"),
+        ("<Limits><ReadMiBPerSecond>0</ReadMiBPerSecond></Limits>", "a number of mebibytes"),
+        ("<Limits><TakeOver>no</TakeOver></Limits>", "True or False"),
         ("<Limits><HungAfter>00:00:00</HungAfter></Limits>", "longer than no time"),
         ("<Limits><HungAfter>00:61:00</HungAfter></Limits>", "00:30:00"),
         ("<Limits><Hung/></Limits>", "allowed here"),
