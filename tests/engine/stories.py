@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -285,6 +286,7 @@ Facts = tuple[Any, ...]
 
 def tree(root: Path, *, times: bool = True) -> dict[bytes, Facts]:
     """Everything below a folder with all that a restore must bring back; works beyond the limit of path length."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 100_000))  # os.fwalk calls itself for each level
     found: dict[bytes, Facts] = {}
     links: dict[tuple[int, int], bytes] = {}
     top = os.fsencode(root)

@@ -333,7 +333,9 @@ def test_a_root_that_is_gone_is_removed_and_its_folder_is_not(tmp_path: Path) ->
     changes, _ = compared_live(folder)
 
     inside = b"External" + os.fsencode(letters)
-    assert changes == {inside: "attributes", inside + b"/a.txt": "removed"}
+    # the folders above are the machine's: anybody may change them meanwhile
+    ours = {path: change for path, change in changes.items() if path.startswith(inside)}
+    assert ours == {inside: "attributes", inside + b"/a.txt": "removed"}
 
 
 def test_what_was_missing_then_and_is_there_now_is_added(app: App) -> None:

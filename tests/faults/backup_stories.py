@@ -111,6 +111,15 @@ def _segments(folder: Path) -> App:
     return _app(folder, {KEEP: "1", SEGMENT: "1"}, 1, random.Random(4).randbytes(2_200_000))
 
 
+def _taken_over(folder: Path) -> App:
+    """Large enough for frames of its own; all but one are taken over from the set before."""
+    app = _app(folder, {KEEP: "2"}, 2, random.Random(4).randbytes(2_200_000))
+    with app.data_file.open("r+b") as stream:
+        stream.seek(1_500_000)
+        stream.write(b"changed since")
+    return app
+
+
 def _full_journal(folder: Path) -> App:
     """The journal is above 10 MB, and the number after it was in use before 4D's numbers wrapped round."""
     app = _app(folder, {KEEP: "2"}, 1, patterned(3000))
@@ -326,6 +335,7 @@ STORIES = {
     for story in (
         Story("first", _first, back_up, judge_backup),
         Story("rotation", _rotation, back_up, judge_backup),
+        Story("taken over", _taken_over, back_up, judge_backup),
         Story("unchecked", _unchecked, back_up, judge_backup),
         Story("erase before", _erase_before, back_up, judge_backup),
         Story("segments", _segments, back_up, judge_backup),
