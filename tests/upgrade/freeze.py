@@ -2,7 +2,8 @@
 
 PROGRAM is the folder of a whole source tree (`git archive COMMIT | tar -x -C PROGRAM`); its own command line and
 service write everything, under the fixed folder STAGE, whose name is as long as that of the folder the sample is
-thawed to. The samples are made once and never again: a release that cannot read them has broken a promise.
+thawed to. Made where /etc/machine-id is empty (`unshare -m`, an empty file mounted over it), sets are of no machine and any may take
+them for its own. The samples are made once and never again: a release that cannot read them has broken a promise.
 """
 
 import hashlib

@@ -29,7 +29,7 @@ def sample(request: pytest.FixtureRequest) -> Iterator[Sample]:
 
 
 def test_there_are_samples_of_every_format_that_differs() -> None:
-    assert NAMES[:3] == ["issue-2", "issue-3", "issue-4"]
+    assert NAMES[:4] == ["issue-2", "issue-3", "issue-4", "issue-5"]
 
 
 def test_its_sets_verify_and_restore_to_what_was_saved(sample: Sample, tmp_path: Path) -> None:

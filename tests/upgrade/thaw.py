@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from engine.machine import writer_tag
 from engine.sets import database_tag
 from scheduler.recall import Host
 from scheduler.served import Served
@@ -95,8 +96,11 @@ def _rename(root: Path, name: str) -> None:
     for file in (root / "state").glob(f"{before.stem}.*"):
         file.rename(now.with_suffix(file.suffix))
     then, tag = database_tag(STAGE / part), database_tag(root / part)
-    for folder in (root / name / "backups").glob(f".backup4d-*-{then}-*"):
-        folder.rename(folder.with_name(folder.name.replace(then, tag)))
+    writer = writer_tag(root / name / "app")  # as if this machine had written it
+    for folder in (root / name / "backups").glob(f".backup4d-*-{then}*"):
+        ours = re.sub(rf"-{then}\.[0-9a-f]{{8}}-", f"-{tag}.{writer}-", folder.name)
+        ours = ours.replace(f"-{then}-", f"-{tag}-")
+        folder.rename(folder.with_name(ours))
 
 
 def tomorrow_at(instant: datetime, hour: int, minute: int = 0) -> datetime:
