@@ -51,11 +51,14 @@ def main() -> None:
     signal.signal(signal.SIGHUP, lambda *_: stop.ask("stopped because its service died"))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     let_signals_in(HELD)
-    speaker = Speaker(HostClock())
+    clock = ReadClock()
+    speaker = Speaker(clock)
     if "chore" in request:
         around = Surroundings(speaker.clock, stop, speaker.report)
         _leave(chore_ending_to_json(run_chore(request, around)), Exit.DONE)
-    ending = replace(run_request(request, speaker, stop), ended=speaker.clock.now())
+    ending = run_request(request, speaker, stop)
+    # as the journal says it: a machine may fall asleep between the two
+    ending = replace(ending, ended=clock.read or clock.now())
     _leave(ending_to_json(ending), ending.exit_code if isinstance(ending, Failed) else Exit.DONE)
 
 
@@ -103,6 +106,18 @@ def ending_of(outcome: Outcome) -> Ending:
         outcome.warnings,
         outcome.removed,
     )
+
+
+class ReadClock(HostClock):
+    """The machine's clock, and what it said last: when the last thing happened that is told of."""
+
+    def __init__(self) -> None:
+        self.read: datetime | None = None
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        self.read = super().now()
+        return self.read
 
 
 class Speaker:

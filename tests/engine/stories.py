@@ -7,7 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -286,20 +287,31 @@ Facts = tuple[Any, ...]
 
 def tree(root: Path, *, times: bool = True) -> dict[bytes, Facts]:
     """Everything below a folder with all that a restore must bring back; works beyond the limit of path length."""
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), 100_000))  # os.fwalk calls itself for each level
     found: dict[bytes, Facts] = {}
     links: dict[tuple[int, int], bytes] = {}
     top = os.fsencode(root)
-    for here, folders, files, descriptor in os.fwalk(top):
-        prefix = here.removeprefix(top).lstrip(b"/")
-        for name in sorted([*folders, *files]):
-            path = b"/".join(part for part in (prefix, name) if part)
-            facts = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            found[path] = _facts(name, descriptor, facts, times=times)
-            if stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1:
-                first = links.setdefault((facts.st_dev, facts.st_ino), path)
-                found[path] = (*found[path], "linked to", first)
+    with _many_levels():
+        for here, folders, files, descriptor in os.fwalk(top):
+            prefix = here.removeprefix(top).lstrip(b"/")
+            for name in sorted([*folders, *files]):
+                path = b"/".join(part for part in (prefix, name) if part)
+                facts = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                found[path] = _facts(name, descriptor, facts, times=times)
+                if stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1:
+                    first = links.setdefault((facts.st_dev, facts.st_ino), path)
+                    found[path] = (*found[path], "linked to", first)
     return found
+
+
+@contextmanager
+def _many_levels() -> Iterator[None]:
+    """os.fwalk calls itself for each level; all else would crash where it should be told of its depth."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _facts(name: bytes, folder: int, facts: os.stat_result, *, times: bool) -> Facts:

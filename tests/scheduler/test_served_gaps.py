@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.host import HostClock
 from scheduler.outcomes import ending_from_json, ending_to_json
+from scheduler.runner import ReadClock
 from tests.scheduler.served_stories import (
     FREQUENCY,
     HOUR,
@@ -136,3 +138,12 @@ def test_when_a_run_ended_goes_through_the_pipe() -> None:
     ending = replace(NO_DISK, ended=at("11 02:31:05"))
     assert ending_from_json(json.loads(json.dumps(ending_to_json(ending)))) == ending
     assert ending_from_json(ending_to_json(NO_DISK)) == NO_DISK
+
+
+def test_a_run_ends_when_its_last_deed_is_told_not_when_its_process_does() -> None:
+    clock = ReadClock()
+    assert clock.read is None
+
+    told = clock.now()
+
+    assert clock.read == told <= HostClock().now()

@@ -125,9 +125,11 @@ def _first_in_runs(
     """A run answers for the first slot that comes due while it is on, whatever it was begun for."""
     for one in attempts:
         if one.scheduled is not None and one.scheduled in slots:
-            began, ended = _seen_since(one, moves), one.ended + _MOMENT
-            inside = [slot for slot in slots if began <= slot <= ended and slot > one.scheduled]
-            yield from inside[:1]
+            # seen from the service, which may have met slots of a move before it began, and from the run itself
+            for began in (_seen_since(one, moves), one.began):
+                ended = one.ended + _MOMENT
+                inside = [slot for slot in slots if began <= slot <= ended and slot > one.scheduled]
+                yield from inside[:1]
 
 
 def _seen_since(one: Attempt, moves: Sequence[Move]) -> datetime:
