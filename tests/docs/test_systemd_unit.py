@@ -101,3 +101,12 @@ def test_systemd_finds_nothing_to_complain_about(installed: Path) -> None:
 
 def test_little_is_left_open(installed: Path) -> None:
     systemd_analyze("security", "--offline=yes", "--threshold=10", "--no-pager", installed)
+
+
+@pytest.mark.parametrize("name", ["backup4d.service", "backup4d@.service"])
+def test_the_unit_lets_a_backup_ask_what_is_cached(name: str) -> None:
+    """systemd's @system-service has no mincore(2): without it nothing is ever dropped from the cache again."""
+    lines = (HOUSE / "systemd" / name).read_text().splitlines()
+    allowed = [line for line in lines if line.startswith("SystemCallFilter=@")]
+
+    assert any("mincore" in line.split() for line in allowed)
