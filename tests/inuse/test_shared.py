@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,16 @@ def story_of_sets(disk: Path, check: str, rate: str) -> dict[str, Any]:
     for name in ("manifest.json", "SHA256SUMS"):
         (bare / name).unlink()
     restored_bare = subprocess.run(
-        ["backup4d", "restore", bare, "--to", disk.parent / "from bare"],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "scheduler",
+            "restore",
+            bare,
+            "--to",
+            disk.parent / "from bare",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -247,6 +247,8 @@ def test_one_service_takes_nothing_from_the_other(host: Machine) -> None:
     install(host, "--instance", other.package)
     host.wait_for(NEXT, unit)
     folders = ("/run/backup4d-srv-4d-Stock", "/var/lib/backup4d-srv-4d-Stock")
+    kept = host.path(folders[1]) / "service.xml"  # written a moment after the first word
+    wait_until(kept.is_file, "the service file is not kept")
     before = [sorted(p.name for p in host.path(folder).iterdir()) for folder in folders]
 
     install(host, served.package)
