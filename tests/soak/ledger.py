@@ -114,7 +114,7 @@ def _others(slot: datetime, attempts: Sequence[Attempt], moves: Sequence[Move]) 
             continue
         if one.title == "Backup postponed" and one.scheduled == slot:
             found.add(POSTPONED)
-        if one.scheduled < slot and _seen_since(one, moves) <= slot <= one.ended + _MOMENT:
+        if one.scheduled < slot and _seen_since(one, moves) <= slot <= _seen_until(one, moves):
             found.add(JOINED)
     return frozenset(found)
 
@@ -127,7 +127,7 @@ def _first_in_runs(
         if one.scheduled is not None and one.scheduled in slots:
             # seen from the service, which may have met slots of a move before it began, and from the run itself
             for began in (_seen_since(one, moves), one.began):
-                ended = one.ended + _MOMENT
+                ended = _seen_until(one, moves)
                 inside = [slot for slot in slots if began <= slot <= ended and slot > one.scheduled]
                 yield from inside[:1]
 
@@ -155,3 +155,12 @@ def count(accounts: Sequence[Account], answer: str) -> int:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _seen_until(one: Attempt, moves: Sequence[Move]) -> datetime:
+    """When the service saw it end: its shutdown hook comes after its last word, and the clock can move meanwhile."""
+    ended = one.ended + _MOMENT
+    for move in moves:
+        if one.ended - _MOMENT <= move.before <= ended:
+            return max(ended, move.after + _MOMENT)
+    return ended
