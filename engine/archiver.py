@@ -222,13 +222,15 @@ class Archiver:
             size, attributes = facts.st_size, attributes_of(facts)
             member = self._take_over(found.path, role, size, attributes, seen)
             if member is None:
-                member = self._read_until_still(found.path, role, descriptor)
+                member = self._read_until_still(found.path, role, descriptor, facts)
         self._done(member, 0)
 
-    def _read_until_still(self, path: bytes, role: Role, descriptor: int) -> Member:
+    def _read_until_still(
+        self, path: bytes, role: Role, descriptor: int, before: os.stat_result
+    ) -> Member:
+        """`before` are its facts once it had settled; whoever wrote to it since is seen after the reading."""
         mark = self._frames.mark()
         while True:
-            before = self._settle(descriptor, path)
             began = self._patience.now()
             attributes = attributes_of(before)
             try:
@@ -240,6 +242,7 @@ class Archiver:
                 return replace(member, seen=seen_of(descriptor, before))
             self._frames.rewind(mark)
             self._patience.again(path, began)
+            before = self._settle(descriptor, path)
 
     def _take_over(
         self, path: bytes, role: Role, size: int, attributes: Attributes, seen: Seen | None

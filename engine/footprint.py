@@ -36,9 +36,9 @@ class Footprint:
     def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor = descriptor
         self._size = size
-        self._start = 0
+        self._start = -WINDOW  # that of the window we are in: before the first one
         self._cached = b""
-        self._ahead = b""
+        self._ahead = self._look(0)
 
     def fill(self, block: memoryview, offset: int) -> bool:
         """Fill the block from the file; False when the file ends before. Raises ReadError."""
@@ -47,7 +47,7 @@ class Footprint:
 
     def _reach(self, offset: int) -> None:
         """The reading has come to this offset: what lies in windows behind it is done with."""
-        if self._cached and offset < self._start + WINDOW:
+        if offset < self._start + WINDOW:
             return
         self.leave()
         start = offset // WINDOW * WINDOW

@@ -114,10 +114,7 @@ class FrameWriter:
 
     def submit_stored(self, lot: Lot, index: int) -> int:
         """The next frame is one of a lot, as it is stored there; how many bytes of the stream it holds."""
-        buffer = self._free.get()  # bounds how much is on the way
-        if self._failure is not None:
-            self._free.put(buffer)
-            raise self._failure
+        buffer = self.buffer(0)  # bounds how much is on the way
         raw = lot.frames.frame(index).raw
         self.position += raw
         self._jobs.put(_Job(self._pool.submit(self._take, lot, index), buffer, raw))

@@ -119,6 +119,7 @@ class Output:
             if self._clone(descriptor, offset + head, body):
                 self._digest.update(rest[head : head + body])
                 self._written += body
+                self._unflushed += body  # written back, and followed by the check, like all else
                 os.lseek(self._descriptor, self._written, os.SEEK_SET)
                 rest = rest[head + body :]
             else:
@@ -129,9 +130,8 @@ class Output:
         request = struct.pack("qQQQ", descriptor, offset, count, self._written)
         try:
             fcntl.ioctl(self._descriptor, _FICLONERANGE, request)
-        except (
-            OSError
-        ):  # another file system, or one that cannot: what is really wrong is met by the writing
+        except OSError:
+            # another file system, or one that cannot: what is really wrong is met by the writing
             self._can_share = False
         return self._can_share
 
