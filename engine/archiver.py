@@ -168,10 +168,10 @@ class Archiver:
             opened = os.fstat(descriptor)
             if not stat.S_ISREG(opened.st_mode):
                 raise Vanished  # something else took its place since it was listed
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             if opened.st_size < FRAME_BYTES:
                 self._add_small(found, role, descriptor)
             else:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
                 self._add_large(found, role, descriptor)
         except ReadError as error:
             raise _unreadable(found.path, error) from error
@@ -194,13 +194,11 @@ class Archiver:
         attributes = attributes_of(before)
         header = member_header(found.path, Kind.FILE, attributes, size=len(content))
         at = self._position
-        total = len(header) + len(content) + padding(len(content))
-        if self._filled + total > FRAME_BYTES:
+        whole = b"".join((header, content, bytes(padding(len(content)))))
+        if self._filled + len(whole) > FRAME_BYTES:
             self._flush()
             at = self._position
-        self._append(header)
-        self._append(content)
-        self._append(bytes(padding(len(content))))
+        self._append(whole)
         self._done(
             Member(
                 found.path,

@@ -5,6 +5,8 @@ from typing import BinaryIO
 
 from engine.member import Member, member_to_json
 
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
 
 class MemberSpool:
     """The lines of the members, one after the other."""
@@ -21,6 +23,6 @@ class MemberSpool:
 
     def add(self, member: Member) -> None:
         """Write one member behind the others. Raises OSError."""
-        line = json.dumps(member_to_json(member), separators=(",", ":")).encode("ascii")
+        line = _encode(member_to_json(member)).encode("ascii")
         self._stream.write(b",\n" + line if self.count else line)
         self.count += 1

@@ -15,7 +15,8 @@ from engine.walk import Found
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _SYNC_FILE_RANGE = getattr(ctypes.CDLL(None), "sync_file_range", None)
-_WAIT_WRITE_WAIT = 1 | 2 | 4
+# from the beginning to the end: wait, write, wait
+_WHOLE_FILE = (ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(1 | 2 | 4))
 
 # statfs(2): ext2 to ext4, XFS, btrfs, F2FS, ZFS, tmpfs. On a network, times and numbers are told by somebody else
 _TRUE_TIMES = frozenset((0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1, 0x01021994))
@@ -104,7 +105,7 @@ def make_clean(descriptor: int, size: int) -> None:
     # not for every small file: fdatasync makes the disk flush its cache even when nothing is dirty.
     # twice: btrfs compresses in a thread of its own, and only the second call waits for that
     for _ in range(2):
-        _SYNC_FILE_RANGE(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), _WAIT_WRITE_WAIT)
+        _SYNC_FILE_RANGE(descriptor, *_WHOLE_FILE)
 
 
 def fill(descriptor: int, block: memoryview, offset: int) -> bool:
@@ -122,10 +123,15 @@ def fill(descriptor: int, block: memoryview, offset: int) -> bool:
 
 
 def read_whole(descriptor: int, size: int) -> bytes | None:
-    content = bytearray(size)
-    if not fill(descriptor, memoryview(content), 0):
-        return None
-    return bytes(content)
+    """The content of a small file; None when it is shorter than `size`."""
+    try:
+        content = os.pread(descriptor, size, 0)
+    except OSError as error:
+        raise ReadError(error.strerror) from error
+    if len(content) == size:
+        return content
+    rest = bytearray(size)  # a file system may give less at once than there is
+    return bytes(rest) if fill(descriptor, memoryview(rest), 0) else None
 
 
 def find_extents(descriptor: int, facts: os.stat_result, cut: int) -> Extents | None:

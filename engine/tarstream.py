@@ -4,6 +4,8 @@ Pure. POSIX.1-2001 pax for what ustar cannot say; GNU sparse format 1.0 for file
 are not UTF-8 stay the bytes they are (GNU tar and Python's tarfile both read them back).
 """
 
+from functools import lru_cache
+
 from engine.member import Attributes, Kind
 
 BLOCK = 512
@@ -13,6 +15,9 @@ _TYPE = {Kind.FILE: b"0", Kind.FOLDER: b"5", Kind.SYMLINK: b"2", Kind.HARDLINK: 
 _MAX_NUMBER = 0o7777777
 _MAX_SIZE = 0o77777777777
 _SECOND = 1_000_000_000
+_MAGIC = b"ustar\x0000"
+_NO_DEVICE = b"0000000\x000000000\0"
+_FIXED_SUM = sum(b"        " + _MAGIC + _NO_DEVICE)
 
 
 def padding(size: int) -> int:
@@ -118,22 +123,30 @@ def _ustar(  # noqa: PLR0913, PLR0917 - the fields of the block
     size: int,
     seconds: int,
 ) -> bytes:
-    block = b"".join(
+    numbers, numbers_sum = _mode_and_owner(attributes.mode, attributes.uid, attributes.gid)
+    amounts = b"%011o\0%011o\0" % (min(size, _MAX_SIZE), seconds)
+    # the checksum is that of the block with eight spaces in its place; zero bytes add nothing
+    checksum = _FIXED_SUM + numbers_sum + sum(name) + sum(amounts) + sum(link) + sum(prefix)
+    return b"".join(
         (
             name.ljust(100, b"\0"),
-            b"%07o\0" % (attributes.mode & 0o7777),
-            b"%07o\0" % min(attributes.uid, _MAX_NUMBER),
-            b"%07o\0" % min(attributes.gid, _MAX_NUMBER),
-            b"%011o\0" % min(size, _MAX_SIZE),
-            b"%011o\0" % seconds,
-            b"        ",
+            numbers,
+            amounts,
+            b"%06o\0 " % (checksum + typeflag[0]),
             typeflag,
             link.ljust(100, b"\0"),
-            b"ustar\x0000",
+            _MAGIC,
             bytes(64),
-            b"0000000\x000000000\0",
+            _NO_DEVICE,
             prefix.ljust(155, b"\0"),
             bytes(12),
         )
     )
-    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
+
+
+@lru_cache(maxsize=256)
+def _mode_and_owner(mode: int, uid: int, gid: int) -> tuple[bytes, int]:
+    """Three fields of a block, and the sum of their bytes; an application has few different ones."""
+    owner = (min(uid, _MAX_NUMBER), min(gid, _MAX_NUMBER))
+    fields = b"%07o\0%07o\0%07o\0" % (mode & 0o7777, *owner)
+    return fields, sum(fields)
