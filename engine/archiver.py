@@ -314,10 +314,11 @@ class Archiver:
         self, footprint: Footprint, start: int, length: int, cut: int, digest: blake3
     ) -> bool:
         end = start + length
-        for offset in range(start, end, cut):
+        step = max(cut, FRAME_BYTES)  # two frames at once: less to do for each
+        for offset in range(start, end, step):
             self._stop.check()
-            count = min(cut, end - offset)
-            buffer = self._frames.buffer(cut)
+            count = min(step, end - offset)
+            buffer = self._frames.buffer(step)
             whole = False
             try:
                 with memoryview(buffer)[:count] as block:
@@ -331,7 +332,7 @@ class Archiver:
                 return False
             tail = padding(length) if offset + count == end else 0
             buffer[count : count + tail] = bytes(tail)
-            self._frames.submit(buffer, count + tail)
+            self._frames.submit(buffer, count + tail, cut)
             self._watcher(count)
         return True
 

@@ -23,16 +23,20 @@ _SAMPLES, _SAMPLE_BYTES = 8, 4096
 _NO_GAIN = 0.98
 
 _MIB = 1 << 20
+# a file of this size has frames of its own; smaller members share frames of this size
 FRAME_BYTES = _MIB
+# Where cuts lie closer, a repeat compresses less anew and each frame costs more (docs/performance.md)
+GRID_BYTES = _MIB // 2
+OLD_GRID_BYTES = _MIB  # of sets made until 2026-11-21
 PADDING_MAGIC = b"\x5b\x2a\x4d\x18"
 _LARGE_FILE_BYTES = 32 << 30
 LARGE_FRAME_BYTES = 4 * _MIB
 _ZEROS = bytes(_MIB)
 
 
-def frame_bytes(file_bytes: int) -> int:
+def frame_bytes(file_bytes: int, grid: int = GRID_BYTES) -> int:
     """The distance of the cuts inside a file; larger for huge files, so that the frame table stays small."""
-    return FRAME_BYTES if file_bytes < _LARGE_FILE_BYTES else LARGE_FRAME_BYTES
+    return grid if file_bytes < _LARGE_FILE_BYTES else LARGE_FRAME_BYTES
 
 
 def stored_limit(raw_bytes: int) -> int:

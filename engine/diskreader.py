@@ -1,9 +1,10 @@
-"""Reading a file from the disk itself, past the page cache, in one direction and in constant memory."""
+"""Reading a file from the disk itself, past the page cache, in constant memory: in one direction, or piece by piece."""
 
 import errno
 import fcntl
 import mmap
 import os
+import threading
 from pathlib import Path
 
 CHUNK = 4 << 20
@@ -64,20 +65,57 @@ class DiskReader:
         view = self._views[number % len(self._ring)]
         done = 0
         while done < CHUNK:
-            count = self._read_into(view[done:], number * CHUNK + done)
+            count = _read_into(self.descriptor, view[done:], number * CHUNK + done)
             done += count
             if count == 0 or done % mmap.PAGESIZE:  # the end of the file
                 break
         self._loaded, self._length = number, done
 
-    def _read_into(self, view: memoryview, offset: int) -> int:
-        try:
-            return os.preadv(self.descriptor, [view], offset)
-        except OSError as error:
-            # a file system may promise direct reading and not know how: that is no damage
-            if error.errno not in _NOT_DIRECT or not _give_up_direct(self.descriptor):
-                raise
-        return os.preadv(self.descriptor, [view], offset)
+
+class PieceReader:
+    """Pieces of one file from anywhere in it; any thread may ask.
+
+    What a backup reads of an older set would only push the application's pages out of the cache.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = _open(path)
+        self._local = threading.local()
+
+    def read(self, offset: int, count: int) -> bytes:
+        """The bytes, fewer at the end of the file. Raises OSError."""
+        start = offset // mmap.PAGESIZE * mmap.PAGESIZE
+        wanted = offset - start + count
+        view = self._room(-(-wanted // mmap.PAGESIZE) * mmap.PAGESIZE)
+        done = 0
+        while done < wanted:
+            step = _read_into(self.descriptor, view[done:], start + done)
+            done += step
+            if step == 0 or done % mmap.PAGESIZE:  # the end of the file
+                break
+        return bytes(view[offset - start : min(wanted, done)])
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+    def _room(self, count: int) -> memoryview:
+        """So many bytes where direct reading can put them, the thread's own."""
+        view: memoryview | None = getattr(self._local, "view", None)
+        if view is None or len(view) < count:
+            view = self._local.view = memoryview(mmap.mmap(-1, count))
+        return view[:count]
+
+
+def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
+    try:
+        return os.preadv(descriptor, [view], offset)
+    except OSError as error:
+        if error.errno not in _NOT_DIRECT:
+            raise
+    # a file system may promise direct reading and not know how: that is no damage
+    _give_up_direct(descriptor)
+    return os.preadv(descriptor, [view], offset)
 
 
 def _open(path: Path) -> int:
@@ -92,12 +130,11 @@ def _open(path: Path) -> int:
     return descriptor
 
 
-def _give_up_direct(descriptor: int) -> bool:
-    """Open this very file anew as others do, its pages dropped from the cache; False when it is so already."""
+def _give_up_direct(descriptor: int) -> None:
+    """Open this very file anew as others do, its pages dropped from the cache; nothing when it is so already."""
     if not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
-        return False
+        return
     ordinary = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     os.dup2(ordinary, descriptor, inheritable=False)
     os.close(ordinary)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    return True

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.codec import check_of, decompress_frame, digest_of
-from engine.diskreader import DiskReader
+from engine.diskreader import DiskReader, PieceReader
 from engine.errors import DamagedError, DamagedFrameError, MissingSetError
 from engine.frametable import Frame
 from engine.manifest import ArchiveFacts
@@ -104,8 +104,8 @@ def open_archive(
 ) -> Iterator[StoredArchive]:
     """Open all files of an archive and compare their lengths with the manifest.
 
-    `past_cache` reads from the disk itself, in rising order, and is the number of workers that use what
-    was read. Raises MissingSetError for a file that is not there, DamagedError for a wrong length.
+    `past_cache` reads from the disk itself and is the number of workers that use what was read, in rising order;
+    0: in any order, by any thread. Raises MissingSetError for a file that is not there, DamagedError for a wrong length.
     """
     readers: list[_Reader] = []
     try:
@@ -142,6 +142,8 @@ def _open_one(path: Path, facts: ArchiveFacts, past_cache: int | None) -> _Reade
     try:
         if past_cache is None:
             return _CachedReader(path)
+        if past_cache == 0:
+            return PieceReader(path)
         return DiskReader(path, frames_in_flight(past_cache) * facts.frames.largest_stored)
     except OSError as error:
         raise MissingSetError(f"{path} cannot be opened: {error.strerror}") from error

@@ -26,8 +26,9 @@ class StreamMark:
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """One frame as it is written; `checksum` is zstd's own, empty where there is none or nobody will need it."""
+    """One frame as it is written, of `raw` bytes of the stream; `checksum` is zstd's own, empty where there is none or nobody will need it."""
 
+    raw: int
     digest: bytes
     stored: bytes | memoryview
     checksum: bytes = b""
@@ -38,9 +39,8 @@ class _Packed:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    future: "Future[_Packed] | Future[_Packed | None]"
+    future: "Future[list[_Packed]]"
     buffer: bytearray
-    length: int
 
 
 class FrameWriter:
@@ -96,28 +96,30 @@ class FrameWriter:
         """Return a buffer that was not submitted."""
         self._free.put(buffer)
 
-    def submit(self, buffer: bytearray, length: int) -> None:
-        """The first `length` bytes are the next frame; the buffer is ours until it is written."""
+    def submit(self, buffer: bytearray, length: int, cut: int | None = None) -> None:
+        """The first `length` bytes are the next frame, or with `cut` frames of so many bytes and what is left.
+
+        The buffer is ours until it is written.
+        """
         if length == 0:
             self._free.put(buffer)
             return
-        self._submit(buffer, length)
+        self._submit(buffer, length, cut or length)
 
     def submit_empty(self) -> None:
         """The stream is empty: an empty frame, because tools refuse a compressed file of no bytes."""
-        self._submit(self.buffer(), 0)
+        self._submit(self.buffer(), 0, 1)
 
-    def _submit(self, buffer: bytearray, length: int) -> None:
+    def _submit(self, buffer: bytearray, length: int, cut: int) -> None:
         self.position += length
-        future = self._pool.submit(self._compress, buffer, length)
-        self._jobs.put(_Job(future, buffer, length))
+        self._jobs.put(_Job(self._pool.submit(self._compress, buffer, length, cut), buffer))
 
     def submit_stored(self, lot: Lot, index: int) -> int:
         """The next frame is one of a lot, as it is stored there; how many bytes of the stream it holds."""
         buffer = self.buffer(0)  # bounds how much is on the way
         raw = lot.frames.frame(index).raw
         self.position += raw
-        self._jobs.put(_Job(self._pool.submit(self._take, lot, index), buffer, raw))
+        self._jobs.put(_Job(self._pool.submit(self._take, lot, index), buffer))
         return raw
 
     def took_all(self) -> bool:
@@ -159,21 +161,25 @@ class FrameWriter:
             if kept is not None:
                 self._known.keep_attempt(kept, self.frames.tail(mark.frames))
 
-    def _compress(self, buffer: bytearray, length: int) -> _Packed:
-        block = memoryview(buffer)[:length]
-        digest = digest_of(block)
+    def _compress(self, buffer: bytearray, length: int, cut: int) -> list[_Packed]:
+        whole = memoryview(buffer)[:length]
+        return [self._pack(whole[at : at + cut]) for at in range(0, length or 1, cut)]
+
+    def _pack(self, block: memoryview) -> _Packed:
+        raw, digest = len(block), digest_of(block)
         if not self._packed:
-            return _Packed(digest, block)
-        found = self._known.find(digest, length)
+            return _Packed(raw, digest, block)
+        found = self._known.find(digest, raw)
         if found is None:
             stored = self._compressor.compress(block)
-            return _Packed(digest, stored, bytes(stored[-4:]), check_of(stored))
-        return _packed(digest, found)
+            return _Packed(raw, digest, stored, bytes(stored[-4:]), check_of(stored))
+        return _packed(raw, digest, found)
 
     @staticmethod
-    def _take(lot: Lot, index: int) -> _Packed | None:
-        taken = lot.take(index)
-        return None if taken is None else _packed(lot.frames.frame(index).digest, taken)
+    def _take(lot: Lot, index: int) -> list[_Packed]:
+        """Empty when the frame is damaged."""
+        taken, frame = lot.take(index), lot.frames.frame(index)
+        return [] if taken is None else [_packed(frame.raw, frame.digest, taken)]
 
     def _drain(self) -> None:
         held = [self._free.get() for _ in range(self._count)]
@@ -191,18 +197,21 @@ class FrameWriter:
     def _write(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                self._write_one(job.length, job.future.result())
+                self._write_all(job.future.result())
             except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
                 self._failure = error
             self._free.put(job.buffer)
 
-    def _write_one(self, raw: int, packed: _Packed | None) -> None:
-        if packed is None:
-            self._is_broken = True
-        elif self._failure is None and len(packed.stored) > 0:
+    def _write_all(self, frames: list[_Packed]) -> None:
+        self._is_broken = self._is_broken or not frames
+        for packed in frames:
+            self._write_one(packed)
+
+    def _write_one(self, packed: _Packed) -> None:
+        if self._failure is None and len(packed.stored) > 0:
             self._write_stored(packed)
             self.frames.append(
-                raw,
+                packed.raw,
                 len(packed.stored),
                 packed.digest,
                 packed.checksum,
@@ -223,7 +232,7 @@ class FrameWriter:
         self._output.share(packed.stored, descriptor, offset)
 
 
-def _packed(digest: bytes, taken: TakenOver) -> _Packed:
+def _packed(raw: int, digest: bytes, taken: TakenOver) -> _Packed:
     return _Packed(
-        digest, taken.stored, check=taken.check, proved=taken.proved, source=taken.source
+        raw, digest, taken.stored, check=taken.check, proved=taken.proved, source=taken.source
     )

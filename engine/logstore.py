@@ -4,7 +4,7 @@ import os
 
 from blake3 import blake3
 
-from engine.codec import frame_bytes
+from engine.codec import FRAME_BYTES, frame_bytes
 from engine.errors import Code, SourceError, SourceNeverQuietError
 from engine.footprint import Footprint
 from engine.framewriter import FrameWriter
@@ -31,15 +31,16 @@ def store_file(
     size = facts.st_size
     digest = blake3()
     cut = frame_bytes(size)
+    step = max(cut, FRAME_BYTES)
     footprint = Footprint(descriptor, size)
-    for offset in range(0, size, cut):
+    for offset in range(0, size, step):
         stop.check()
-        count = min(cut, size - offset)
-        buffer = frames.buffer(cut)
+        count = min(step, size - offset)
+        buffer = frames.buffer(step)
         with memoryview(buffer)[:count] as block:
             _fill_log(footprint, block, offset, path)
             digest.update(block)
-        frames.submit(buffer, count)
+        frames.submit(buffer, count, cut)
         watcher(count)
     footprint.leave()
     if size == 0:

@@ -40,6 +40,7 @@ from engine.output import StoredFile
 from engine.progress import Progress, Report
 from engine.setsource import SetSource
 from engine.stop import StopRequest
+from engine.tarpieces import grid_of
 from engine.tarwalk import UNKNOWN, TarWalk
 
 _SUMS_LIMIT = 4 << 20
@@ -153,7 +154,7 @@ class Reconstruction:
                     f"{stored[0].name} holds no frame as backup4d writes them",
                     hint="zstd and tar may be able to unpack it: docs/restore-by-hand.md",
                 )
-            walk = self._walker(files, spool)
+            walk = self._walker(files, spool, grid_of(frame.raw for frame in found))
             table = self._follow(archive, found, walk, problems)
         if len(table) > len(found):
             last = replace(stored[-1], size=stored[-1].size + 1)
@@ -197,14 +198,14 @@ class Reconstruction:
             stored = min(FRAME_BYTES, size - at)
             yield FoundFrame(at, stored, stored, read(at + max(stored - 4, 0), 4))
 
-    def _walker(self, files: ArchiveFiles, spool: MemberSpool) -> Walk:
+    def _walker(self, files: ArchiveFiles, spool: MemberSpool, grid: int) -> Walk:
         def emit(member: Member) -> None:
             self._content_bytes += stored_bytes(member)
             spool.add(member)
 
         if files.role == "main":
-            return TarWalk(emit, self._stop, is_packed=files.compressed)
-        return LogWalk(emit, os.fsencode(f"Data/{files.base}.journal"))
+            return TarWalk(emit, self._stop, is_packed=files.compressed, grid=grid)
+        return LogWalk(emit, os.fsencode(f"Data/{files.base}.journal"), grid)
 
     def _follow(
         self, archive: StoredArchive, found: list[FoundFrame], walk: Walk, problems: list[str]
@@ -358,7 +359,8 @@ def _nothing_to_compare(files: ArchiveFiles) -> str:
 class LogWalk:
     """A log archive: its stream is the log itself."""
 
-    def __init__(self, emit: Callable[[Member], None], path: bytes) -> None:
+    def __init__(self, emit: Callable[[Member], None], path: bytes, grid: int) -> None:
+        self._grid = grid
         self.raws: dict[int, int] = {}
         self.problems: list[str] = []
         self._emit = emit
@@ -377,7 +379,7 @@ class LogWalk:
     def missing(self, index: int, raw: int | None = None) -> None:
         """A frame that cannot be read; all but the last one hold as much as the others."""
         self._is_whole = False
-        self.raws[index] = (self._cut or FRAME_BYTES) if raw is None else raw
+        self.raws[index] = (self._cut or self._grid) if raw is None else raw
         self._size += self.raws[index]
 
     def end(self, index: int) -> None:

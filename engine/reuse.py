@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.codec import check_of
+from engine.codec import check_of, frame_bytes
 from engine.diskreader import read_exactly
 from engine.errors import DamagedError, EngineError
-from engine.framereader import StoredArchive, open_archive
+from engine.framereader import open_archive
 from engine.frametable import CHECK_BYTES, FrameTable
 from engine.manifest import Manifest, iterate_members, read_manifest
 from engine.member import Kind, Member, Seen, stored_bytes
@@ -159,7 +159,9 @@ class SetBefore:
         first, last = frames.frame(indices[0]), frames.frame(indices[-1])
         end = member.data + stored + padding(stored)
         is_alone = first.start == member.data and last.start + last.raw == end
-        return Unchanged(member, self.lots[0], indices) if is_alone else None
+        # an archive has one grid of cuts, and older sets have another
+        fits = max(frames.frame(index).raw for index in indices) <= frame_bytes(size)
+        return Unchanged(member, self.lots[0], indices) if is_alone and fits else None
 
     def notes(self) -> tuple[str, ...]:
         """What is to be said of it: damage that was met there."""
@@ -200,7 +202,7 @@ def _lots(manifest: Manifest, rate: CompressionRate, stack: ExitStack) -> Iterat
         return
     for facts in manifest.archives:
         if facts.compression == "zstd" and facts.frames.has_checks:
-            archive: StoredArchive = stack.enter_context(open_archive(manifest.folder, facts))
+            archive = stack.enter_context(open_archive(manifest.folder, facts, past_cache=0))
             yield Lot(
                 facts.frames,
                 archive.read,

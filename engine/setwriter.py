@@ -12,7 +12,7 @@ from typing import BinaryIO
 from engine.anchor import known_name
 from engine.archiver import Archiver
 from engine.clones import Wanted, cloning
-from engine.codec import frame_bytes, stored_limit
+from engine.codec import FRAME_BYTES, frame_bytes, stored_limit
 from engine.content import Root
 from engine.errors import (
     Code,
@@ -265,7 +265,7 @@ class _Writing:
             known=Known(before.lots, reserve=stored_limit(job.total_bytes)),
         )
         if job.settings.check_archive and job.settings.segment_bytes is None:
-            largest = stored_limit(frame_bytes(job.total_bytes))
+            largest = stored_limit(max(FRAME_BYTES, frame_bytes(job.total_bytes)))
             self._check.follow(archive_name(*name, None), self._kind[-1], largest)
 
     def finish(self, report: Report) -> ArchiveFacts:

@@ -1,10 +1,12 @@
 """Pieces of a tar stream on their way: content that is passing by, and where headers begin."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blake3 import blake3
 
-from engine.codec import FRAME_BYTES, frame_bytes
+from engine.codec import FRAME_BYTES, GRID_BYTES, OLD_GRID_BYTES
 from engine.member import Member
 from engine.tarparse import USTAR, USTAR_AT, is_header_block
 from engine.tarstream import BLOCK, END
@@ -14,19 +16,18 @@ ZERO_BLOCK = bytes(BLOCK)
 
 @dataclass(slots=True)
 class Content:
-    """A member whose content is passing by; `left` counts stored bytes with the padding, `pieces` are to come."""
+    """A member whose content is passing by; `left` counts stored bytes with the padding, `pieces` are to come.
+
+    `cut`: how its content is cut.
+    """
 
     member: Member
+    cut: int
     left: int
     pieces: list[tuple[int, int]]
     digest: blake3
     position: int = 0
     is_whole: bool = True
-
-    @property
-    def cut(self) -> int:
-        """How its content is cut."""
-        return frame_bytes(self.member.size)
 
     @property
     def has_own_frames(self) -> bool:
@@ -48,6 +49,12 @@ class Content:
             count -= passed
             if passed < length:
                 self.pieces.append((offset + passed, length - passed))
+
+
+def grid_of(raws: Iterable[int | None]) -> int:
+    """The distance of the cuts inside large files of an archive, by what its frames hold; today's when in doubt."""
+    counts = Counter(raws)
+    return OLD_GRID_BYTES if counts[OLD_GRID_BYTES] > counts[GRID_BYTES] else GRID_BYTES
 
 
 def find_header(data: bytes) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from blake3 import blake3
 
-from engine.codec import FRAME_BYTES, digest_zeros
+from engine.codec import FRAME_BYTES, GRID_BYTES, digest_zeros, frame_bytes
 from engine.member import Attributes, Kind, Member, Role, content_extents, stored_bytes
 from engine.stop import StopRequest
 from engine.tarparse import (
@@ -37,12 +37,18 @@ class TarWalk:
 
     `emit` is given each member when all of it has passed, and what follows it was seen. `raws` says how long
     each missing stretch is taken to be, `problems` what is not as in a set. `is_packed`: the frames are those
-    of the format.
+    of the format, on this grid.
     """
 
     def __init__(
-        self, emit: Callable[[Member], None], stop: StopRequest, *, is_packed: bool = True
+        self,
+        emit: Callable[[Member], None],
+        stop: StopRequest,
+        *,
+        is_packed: bool = True,
+        grid: int = GRID_BYTES,
     ) -> None:
+        self._grid = grid
         self.raws: dict[int, int] = {}
         self.problems: list[str] = []
         self.position = 0
@@ -210,7 +216,9 @@ class TarWalk:
         stored = stored_bytes(member)
         pieces = [piece for piece in content_extents(member) if piece[1]]
         pieces.reverse()
-        content = Content(member, stored + padding(stored), pieces, blake3())
+        content = Content(
+            member, frame_bytes(member.size, self._grid), stored + padding(stored), pieces, blake3()
+        )
         content.is_whole = not member.path.startswith(UNNAMED)
         if content.left == 0:
             self._finish_content(content)

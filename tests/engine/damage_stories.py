@@ -54,7 +54,7 @@ class Saved:
 
 def save(folder: Path, kind: str) -> Saved:
     """A small set with everything that has a place of its own in the format."""
-    size = 2 * FRAME + 300_001
+    size = 4 * FRAME + 300_001
     # what does not pack makes several segments
     data = random.Random(1).randbytes(size) if kind == "segments" else patterned(size)
     app = make_app(folder, KINDS[kind], data=data)
@@ -70,7 +70,7 @@ def save(folder: Path, kind: str) -> Saved:
     os.link(project / "holes", project / "twin")
     for at in range(30):
         (project / f"{at:02d}").write_bytes(patterned(at * 997, seed=at))
-    (project / "larger").write_bytes(patterned(2 * FRAME, seed=7))
+    (project / "larger").write_bytes(patterned(4 * FRAME, seed=7))
     set_folder = app.backup_set()
     expected = {
         path: facts for path, facts in tree(app.package).items() if not path.startswith(b"Logs")

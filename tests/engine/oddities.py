@@ -11,7 +11,16 @@ from tests.engine.stories import FRAME, patterned
 BLOCK = 512
 SIZES = (
     *(0, 1, BLOCK - 1, BLOCK, BLOCK + 1),
-    *(FRAME - BLOCK, FRAME - 1, FRAME, FRAME + 1, 2 * FRAME - 1, 2 * FRAME, 2 * FRAME + 1),
+    *(
+        FRAME - BLOCK,
+        FRAME - 1,
+        FRAME,
+        FRAME + 1,
+        2 * FRAME - 1,
+        2 * FRAME,
+        2 * FRAME + 1,
+        4 * FRAME + 1,
+    ),
 )
 NAMES = (
     b"with space",

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.backup import run_backup
-from engine.codec import FRAME_BYTES
+from engine.codec import GRID_BYTES
 from engine.host import Clock
 from engine.manifest import SetFacts
 from engine.progress import Report, silent
@@ -37,7 +37,7 @@ from settings.service_model import Limits
 from tests.fakes import StoryClock
 
 PARIS = ZoneInfo("Europe/Paris")
-FRAME = FRAME_BYTES
+FRAME = GRID_BYTES
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 DAY = timedelta(days=1)
 

@@ -245,7 +245,7 @@ class StopThatRenewsTheLog(StopRequest):
 
 def test_a_log_that_becomes_shorter_fails_with_a_hint(tmp_path: Path) -> None:
     log = tmp_path / "data.journal"
-    log.write_bytes(patterned(4 * FRAME))
+    log.write_bytes(patterned(8 * FRAME))
     descriptor = os.open(log, os.O_RDONLY)
 
     with (

@@ -6,7 +6,15 @@ import time
 
 import pytest
 
-from engine.codec import FRAME_BYTES, Compressor, decompress_frame, padding_frame
+from engine.codec import (
+    FRAME_BYTES,
+    GRID_BYTES,
+    OLD_GRID_BYTES,
+    Compressor,
+    decompress_frame,
+    padding_frame,
+)
+from engine.tarpieces import grid_of
 from settings.model import CompressionRate
 from tests.engine.stories import judge, patterned
 
@@ -61,3 +69,9 @@ def test_padding_is_skipped_by_zstd(count: int) -> None:
     whole = packed(CompressionRate.FAST, TEXT) + frame + packed(CompressionRate.FAST, NOISE)
     done = subprocess.run(["zstd", "-dcq"], input=whole, capture_output=True, check=True)
     assert done.stdout == TEXT + NOISE
+
+
+def test_the_grid_of_an_archive_is_known_by_its_frames() -> None:
+    assert grid_of([None, 700, GRID_BYTES, GRID_BYTES, 3, OLD_GRID_BYTES]) == GRID_BYTES
+    assert grid_of([None, 700, OLD_GRID_BYTES, GRID_BYTES, 3, OLD_GRID_BYTES]) == OLD_GRID_BYTES
+    assert grid_of([700, None]) == GRID_BYTES

@@ -97,7 +97,11 @@ def test_a_live_log_that_went_another_way_than_the_copy_in_the_set_is_known(
     grown.write_bytes(LOG + b"".join(changes(number + 1, number + 9)))
     # somebody restored an older set; since then as many operations were written, at other times
     other.write_bytes(
-        log(record(0, OPEN), *changes(1, 2000, os.urandom(950)), *changes(2001, number + 9))
+        log(
+            record(0, OPEN),
+            *changes(1, number - 500, os.urandom(950)),
+            *changes(number - 499, number + 9),
+        )
     )
 
     with reading(folder, b".journal") as reader:
