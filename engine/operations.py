@@ -35,8 +35,14 @@ def verify_recorded(
             )
         times = Times(None, started, around.clock.now(), zone)
         result = "Result : OK" if verdict.good else "Result : damaged"
-        record_operation(layout, folder, "Verification", (f"Set : {folder}", result), times, error)
+        lines = (f"Set : {folder}", *recovery_line(verdict), result)
+        record_operation(layout, folder, "Verification", lines, times, error)
     return verdicts
+
+
+def recovery_line(verdict: Verdict) -> tuple[str, ...]:
+    """The journal's line of what is wrong with recovery data."""
+    return (f"Recovery data : {verdict.recovery}",) if verdict.recovery else ()
 
 
 def record_operation(

@@ -22,6 +22,7 @@ from settings.model import Rate, Settings
 
 # not after the set: a data file may have a name that par2 takes for a pattern
 INDEX = "recovery.par2"
+_NOT_LOST = "the archives are whole, the next backup makes new recovery data"
 _ROOM_LEFT = 8 << 20  # for history and journal
 _DROP_BYTES = 256 << 20
 _MODE = 0o640
@@ -136,6 +137,44 @@ def _check(folder: Path, sizes: dict[str, int], strength: Strength, stop: StopRe
             f"what par2 wrote does not read back as it should: {'; '.join(notes) or 'something is missing'}",
             hint="check the disk of the backup folder, and that its par2 is par2cmdline or par2cmdline-turbo",
         )
+
+
+def recovery_doubt(folder: Path, values: object, stop: StopRequest) -> str:
+    """What is wrong with the recovery data of a set whose archives are whole, in words; empty when nothing is.
+
+    `values` are the settings the set was made with. Raises StoppedError.
+    """
+    asked = _rates(values)
+    if asked is None:
+        return ""
+    try:
+        parity = parity_files(folder)
+        others = (file for file in folder.iterdir() if file.is_file() and file not in parity)
+        sizes = {file.name: file.stat().st_size for file in others}
+        strength = guaranteed(list(sizes.values()), *asked)
+        recoveries, _ = read_recoveries(folder, stop)
+    except (EngineError, OSError) as error:
+        return f"cannot be looked at: {error}"
+    if strength is None:
+        return ""
+    if not parity:
+        return f"there is none, though its settings asked for it (Redundancy {asked[0].value}); {_NOT_LOST}"
+    fitting = (it for it in recoveries if {one.name: one.size for one in it.protected} == sizes)
+    whole = sum(it.slices for it in fitting)
+    if whole >= strength.recovery_slices:
+        return ""
+    return f"damaged, {whole} of its {strength.recovery_slices} slices are whole; {_NOT_LOST}"
+
+
+def _rates(values: object) -> tuple[Rate, Rate] | None:
+    """Redundancy and interlacing; None when no recovery data was asked for."""
+    if not isinstance(values, dict):
+        return None
+    try:
+        redundancy, interlacing = Rate(values["redundancy"]), Rate(values["interlacing"])
+    except (KeyError, ValueError):
+        return None  # of a release that did not know them
+    return None if redundancy is Rate.NONE else (redundancy, interlacing)
 
 
 def _without(folder: Path, error: EngineError) -> Protection:

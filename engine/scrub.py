@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.errors import Code, DamagedError, EngineError, StoppedError
 from engine.host import keep_freed_memory, worker_count
-from engine.operations import record_operation
+from engine.operations import record_operation, recovery_line
 from engine.parity import has_parity, repair_set
 from engine.report import Times
 from engine.setwriter import Surroundings
@@ -51,6 +51,7 @@ def scrub_set(folder: Path, layout: DatabaseLayout, zone: tzinfo, around: Surrou
 
 def _read_again(folder: Path, around: Surroundings, lines: list[str]) -> Reread:
     verdict = _verify(folder, around)
+    lines += recovery_line(verdict)
     if verdict.good:
         return Reread(0, "")
     damage = "; ".join(verdict.damage)

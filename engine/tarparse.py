@@ -15,7 +15,7 @@ USTAR = b"ustar\x0000"
 USTAR_AT = 257
 _KINDS = {b"0": Kind.FILE, b"5": Kind.FOLDER, b"2": Kind.SYMLINK, b"1": Kind.HARDLINK}
 _LARGEST_PAX = 1 << 20
-# each piece takes 1 MiB of the file at least, so ours never come near
+# each piece takes 512 KiB of the file at least, so ours never come near
 _MOST_EXTENTS = 1 << 20
 _MOST = 2**63 - 1
 _OCTAL = re.compile(rb"[0-7]+")

@@ -23,6 +23,7 @@ from engine.manifest import (
 )
 from engine.member import Member, stored_bytes
 from engine.progress import Progress, Report
+from engine.recoverydata import recovery_doubt
 from engine.stop import StopRequest
 from engine.streamcheck import StreamChecker, in_place
 
@@ -32,7 +33,10 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the verification of one set found; `damage` is empty when everything is as written."""
+    """What the verification of one set found; `damage` is empty when everything is as written.
+
+    `recovery` says what is wrong with the recovery data of a good set.
+    """
 
     folder: Path
     number: int
@@ -40,6 +44,7 @@ class Verdict:
     content_bytes: int
     damage: tuple[str, ...]
     code: int
+    recovery: str = ""
 
     @property
     def good(self) -> bool:
@@ -68,7 +73,10 @@ def verify_set(folder: Path, *, workers: int, stop: StopRequest, report: Report)
             code = _code_for(archive, error)
     if damage and code is Code.DONE:
         code = Code.ARCHIVE_DAMAGED
-    return Verdict(folder, facts.number, facts.members, facts.content_bytes, tuple(damage), code)
+    values = manifest.settings.get("values")
+    doubt = "" if damage else recovery_doubt(folder, values, stop)
+    figures = (facts.number, facts.members, facts.content_bytes)
+    return Verdict(folder, *figures, tuple(damage), code, doubt)
 
 
 def _files_hit(manifest: Manifest, archive: ArchiveFacts, error: EngineError) -> str:

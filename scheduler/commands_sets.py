@@ -231,6 +231,7 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
         "content_bytes": verdict.content_bytes,
         "code": int(verdict.code),
         "damage": list(verdict.damage),
+        "recovery": verdict.recovery,
     }
 
 
@@ -241,6 +242,8 @@ def _say_verdicts(verdicts: list[Verdict]) -> None:
                 f"{verdict.folder.name}: good; {verdict.members} files and folders, "
                 f"{size_words(verdict.content_bytes)}, equal to what was saved"
             )
+            if verdict.recovery:
+                say(f"  recovery data: {verdict.recovery}")
             continue
         say(f"{verdict.folder.name}: DAMAGED (error {int(verdict.code)})")
         for text in verdict.damage:

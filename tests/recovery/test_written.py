@@ -43,6 +43,27 @@ def test_it_needs_no_more_room_than_was_counted(made: Made) -> None:
     assert stored <= made.strength.stored_bytes
 
 
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_verify_tells_of_recovery_data_that_is_no_longer_there(tmp_path: Path, harm: str) -> None:
+    app = make_app(tmp_path, {REDUNDANCY: "High"})
+    folder = app.backup_set()
+    assert verified(folder).recovery == ""
+    for file in folder.glob("*.par2"):
+        if harm == "gone":
+            file.unlink()
+        else:
+            overwrite(file, file.stat().st_size // 2, b"rotten")
+
+    verdict = verified(folder)
+
+    assert verdict.good
+    assert verdict.recovery.startswith({"damaged": "damaged, ", "gone": "there is none"}[harm])
+
+
+def test_verify_says_nothing_of_recovery_data_that_was_not_asked_for(tmp_path: Path) -> None:
+    assert verified(make_app(tmp_path).backup_set()).recovery == ""
+
+
 def test_the_bare_program_finds_the_set_whole(made: Made) -> None:
     said = judge("par2", "verify", "-q", INDEX, cwd=made.folder)
 
