@@ -1,10 +1,12 @@
 """Targets: archives, and the logs, data files and recovery data beside them."""
 
 import hashlib
+import json
 import os
 import shutil
 import struct
 from contextlib import suppress
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +16,24 @@ from engine.datafile import DataUnreadableError, read_data_facts
 from engine.datalook import examine
 from engine.errors import DamagedError, EngineError
 from engine.framescan import scan_frames
+from engine.logactivity import read_activity
+from engine.logcheck import check_log
 from engine.logfile import LogUnreadableError, read_log_facts
+from engine.loglist import Listing
+from engine.logtables import Tables
 from engine.par2files import is_plain, read_recoveries
 from engine.progress import silent
 from engine.restore import restore_source
 from engine.salvage import salvage_set
 from engine.stop import StopRequest
+from scheduler.log_words import (
+    JsonWriter,
+    LineWriter,
+    activity_json,
+    activity_lines,
+    check_json,
+    check_lines,
+)
 from settings.model import CompressionRate
 from tests.engine.logs import (
     BACKUP,
@@ -33,6 +47,7 @@ from tests.engine.logs import (
     log,
     record,
 )
+from tests.engine.real_shapes import morning
 from tests.engine.stories import COMPRESSION, CORPUS, judge, make_app
 from tests.fuzz.target import Target, scratch
 
@@ -150,11 +165,31 @@ def read_log(data: bytes) -> None:
             continue
         assert 0 <= facts.whole_bytes <= len(data)
         assert (facts.first is None) == (facts.last is None)
+        _go_through(data)
+
+
+def _go_through(data: bytes) -> None:
+    """What is listed, summed up and checked is told in words and in JSON, and is the same log."""
+    listing = Listing(Bytes(data))
+    lines = list(LineWriter(Tables(), UTC).lines(listing))
+    rows = json.loads("\n".join(JsonWriter(Tables()).lines(Listing(Bytes(data)))))
+    assert len(lines) - 1 == len(rows) == listing.read
+    activity = read_activity(Bytes(data))
+    assert activity.records == listing.read
+    assert activity.facts.whole_bytes == listing.end
+    assert activity_lines(activity, Tables(), UTC, every=True)
+    json.dumps(activity_json(activity, Tables()))
+    check = check_log(Bytes(data))
+    assert check.readable >= listing.read
+    assert check.good_bytes == listing.end
+    assert check.torn <= len(data) - check.good_bytes
+    assert check_lines(check, "x", UTC)
+    json.dumps(check_json(check))
 
 
 def _logs() -> list[bytes]:
     records = (record(5, OPEN), *changes(6, 9), record(9, BACKUP), record(10, CLOSE))
-    made = [log(*records), log(*records, tag=b"GOL4"), log()]
+    made = [log(*records), log(*records, tag=b"GOL4"), log(), morning().content()]
     real = sorted((CORPUS / "logs").glob("*.journal"), key=lambda file: file.stat().st_size)
     return made + [file.read_bytes() for file in real[:10]]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.fuzz import archives, small_files, sockets
+from tests.fuzz import archives, fourd, small_files, sockets
 from tests.fuzz.target import Target
 
 CASES = Path(__file__).with_name("cases")
@@ -10,7 +10,7 @@ CASES = Path(__file__).with_name("cases")
 
 def all_targets() -> tuple[Target, ...]:
     """Everything that is fuzzed."""
-    return (*small_files.TARGETS, *archives.TARGETS, *sockets.TARGETS)
+    return (*small_files.TARGETS, *archives.TARGETS, *fourd.TARGETS, *sockets.TARGETS)
 
 
 def cases_of(target: Target) -> list[Path]:

@@ -16,7 +16,12 @@ from typing import Any
 from tests.fakes import peak_kib
 from tests.fuzz.engines import coverage_guide, instrumented, run_blind, run_guided
 
-MODULES = ["tests.fuzz.small_files", "tests.fuzz.archives", "tests.fuzz.sockets"]
+MODULES = [
+    "tests.fuzz.small_files",
+    "tests.fuzz.archives",
+    "tests.fuzz.fourd",
+    "tests.fuzz.sockets",
+]
 CURRENT, COUNT, FAILURES = "current", "count", "failures"
 SLOW_SECONDS = 5.0
 _GROWTH_KIB = 512 << 10

@@ -39,7 +39,7 @@ def test_seeds_and_found_cases_are_taken_as_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", _TARGETS)
 def test_shaken_inputs_are_taken_as_documented(name: str) -> None:
-    slow = name in {"archive", "stream", "stream-not-packed"}
+    slow = name in {"archive", "stream", "stream-not-packed", "4bk", "4bk-inside"}
 
     shaken(_TARGETS[name], _BLIND // 6 if slow else _BLIND, seed=5)
 

@@ -1,0 +1,80 @@
+"""Which path each file of a backup of 4D has in a set of ours, so that a restore puts it where a backup took it from."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from engine.content import Root, archive_path
+from engine.errors import RefusedError
+from engine.fourd.extracted import Extracted, Extraction
+from engine.fourd.listing import Origin as Said
+from engine.member import Role
+from settings.layout import DatabaseLayout
+
+_STRUCTURE = ("Project", "Settings", "Preferences")
+
+
+class SetPaths:
+    """Moves extracted files below `root`, each under the path that it has in a set of this database."""
+
+    def __init__(self, layout: DatabaseLayout, root: Path) -> None:
+        self._layout = layout
+        self._root = root
+        self._roles: dict[bytes, Role] = {}
+        root.mkdir()
+
+    def place(self, extraction: Extraction, one: Extracted) -> None:
+        """Move one file. Raises RefusedError for another database's data file, OSError."""
+        entry = extraction.outcome.listing.entries[one.index]
+        name = os.fsdecode(one.place)
+        data = self._layout.data_file
+        if entry.origin is Said.DATA and Path(name).name != data.name:
+            raise RefusedError(
+                f"its data file is {Path(name).name}, that of the database is {data.name}; nothing was imported",
+                hint="name the database that it is a backup of",
+            )
+        path = archive_path(data.parent / name[5:], self._layout) if _is_data(name) else one.place
+        role = Role.ATTACHMENT
+        if entry.origin is Said.DATA or name.startswith("Data/Settings/"):
+            role = Role.DATA
+        elif entry.origin is Said.STRUCTURE or name.partition("/")[0] in _STRUCTURE:
+            role = Role.STRUCTURE
+        self._move(extraction.target / name, path, role)
+
+    def place_log(self, extraction: Extraction) -> Path:
+        """The log that a .4BL holds. Raises RefusedError when it holds anything else."""
+        entries = extraction.outcome.listing.entries
+        if len(entries) != 1 or entries[0].origin is not Said.LOG:
+            raise RefusedError(f"the log archive holds {len(entries)} files, not one log")
+        # under the name that the set's own logs have
+        target = self._root.with_name(self._layout.log.name)
+        (extraction.target / os.fsdecode(extraction.files[0].place)).rename(target)
+        return target
+
+    def date(self, instant: datetime) -> None:
+        """4D's archives hold no times: all get that of the backup. Raises OSError."""
+        times = (instant.timestamp(), instant.timestamp())
+        for folder, _, files in os.walk(self._root, topdown=False):
+            for name in files:
+                os.utime(Path(folder) / name, times)
+            os.utime(folder, times)
+
+    def roots(self) -> tuple[Root, ...]:
+        """What there is to write: data first, closest together, as in a backup."""
+        order = (Role.DATA, Role.STRUCTURE, Role.ATTACHMENT)
+        paths = sorted(self._roles, key=lambda path: (order.index(self._roles[path]), path))
+        return tuple(
+            Root(self._root / os.fsdecode(path), path, self._roles[path]) for path in paths
+        )
+
+    def _move(self, file: Path, path: bytes, role: Role) -> None:
+        target = self._root / os.fsdecode(path)
+        if path in self._roles or os.path.lexists(target):
+            raise RefusedError(f"two of its files would be {os.fsdecode(path)!r} in a set")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+        self._roles[path] = role
+
+
+def _is_data(name: str) -> bool:
+    return name.startswith("Data/")

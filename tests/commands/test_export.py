@@ -1,0 +1,117 @@
+"""`export`: what 4D would restore from the archives is what the set holds, and what they cannot hold is said."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.commands.terminal import Terminal
+from tests.engine.reuse_stories import overwrite
+from tests.engine.stories import App, main_archive, make_app, patterned
+
+SIZE = 1_300_000
+MAIN, LOG = "data[0001].4BK", "data[0000].4BL"
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> App:
+    """With holes, a second name of a file, links, an empty folder, names that only Linux has."""
+    app = make_app(tmp_path, data=patterned(SIZE))
+    project = app.package / "Project"
+    with (project / "holes").open("wb") as stream:
+        stream.truncate(5 << 20)
+        stream.seek(3 << 20)
+        stream.write(b"in the middle")
+    os.link(project / "holes", project / "second name")
+    (project / "empty").touch()
+    (project / "no files").mkdir()
+    (project / "Ümläut 文").write_bytes(b"1")
+    return app
+
+
+def extracted(terminal: Terminal, file: Path, target: Path) -> dict[str, bytes]:
+    assert terminal.types("4bk", "extract", file, "--to", target, "--as-stored").code == 0
+    return contents(target)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def test_both_archives_hold_what_the_set_holds(
+    terminal: Terminal, full: App, tmp_path: Path
+) -> None:
+    folder = full.backup_set()
+    assert terminal.types("restore", folder, "--to", tmp_path / "ours").code == 0
+
+    printed = terminal.types("export", full.package, "--4bk", tmp_path / "out")
+
+    assert printed.code == 0
+    assert f"{tmp_path / 'out' / MAIN}: " in printed.out
+    assert sorted(contents(tmp_path / "out")) == [LOG, MAIN]
+    ours = contents(tmp_path / "ours")
+    log = ours.pop("Data/data.journal")
+    assert extracted(terminal, tmp_path / "out" / MAIN, tmp_path / "main") == ours
+    assert extracted(terminal, tmp_path / "out" / LOG, tmp_path / "log") == {"data.journal": log}
+    assert "1 empty folder is not in them" in printed.out
+    listed = terminal.types("4bk", "list", "--json", tmp_path / "out" / MAIN).json
+    assert {row["path"]: row["tag"] for row in listed[0]["files"]}["Data/data.4DD"] == "DataFile"
+
+
+def test_what_cannot_be_in_them_is_named_and_the_rest_is_exported(
+    terminal: Terminal, full: App, tmp_path: Path
+) -> None:
+    project = full.package / "Project"
+    (project / "link").symlink_to("empty")
+    (project / os.fsdecode(b"caf\xe9")).touch()
+    (project / "a:b").touch()
+    full.backup_set()
+
+    printed = terminal.types("export", "--json", full.package, "--4bk", tmp_path / "out")
+
+    assert printed.code == 3
+    assert len(printed.json["left_out"]) == 3
+    names = extracted(terminal, tmp_path / "out" / MAIN, tmp_path / "main")
+    assert "Project/second name" in names
+    assert "Project/a:b" not in names
+
+
+def test_what_is_there_is_never_replaced(terminal: Terminal, app: App, tmp_path: Path) -> None:
+    folder = app.backup_set()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / LOG).write_bytes(b"the only copy")
+
+    printed = terminal.types("export", folder, "--4bk", tmp_path / "out")
+
+    assert printed.code == 1
+    assert "nothing was written" in printed.err
+    assert contents(tmp_path / "out") == {LOG: b"the only copy"}
+
+
+def test_of_a_damaged_set_nothing_is_left(terminal: Terminal, app: App, tmp_path: Path) -> None:
+    folder = app.backup_set()
+    file = main_archive(folder)
+    overwrite(file, file.stat().st_size // 2, b"damage")
+
+    printed = terminal.types("export", folder, "--4bk", tmp_path / "out")
+
+    assert printed.code == 5
+    assert contents(tmp_path / "out") == {}
+
+
+def test_what_was_exported_can_be_imported_again(
+    terminal: Terminal, app: App, tmp_path: Path
+) -> None:
+    folder = app.backup_set()
+    terminal.types("restore", folder, "--to", tmp_path / "before")
+    assert terminal.types("export", folder, "--4bk", tmp_path / "out").code == 0
+    folder.rename(tmp_path / "away")
+
+    printed = terminal.types(
+        "import", app.package, tmp_path / "out" / MAIN, "--date", "2026-03-01 10:00"
+    )
+
+    assert printed.code == 0
+    assert terminal.types("restore", folder, "--to", tmp_path / "after").code == 0
+    assert contents(tmp_path / "after") == contents(tmp_path / "before")
