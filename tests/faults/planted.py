@@ -5,27 +5,36 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import engine.backup
 import engine.history
 import engine.journal
+import engine.livelog
 import engine.lock
 import engine.setwriter
+import engine.streamer
+import engine.streampiece
 import scheduler.state
 import settings.writeback
 from engine.files import fsync_folder
 from engine.output import Output
 from engine.plan import plan_backup
 from engine.sets import plan_rotation, show_set
+from engine.streamledger import Entry, render_line
+from engine.streamsight import Sight
 
+BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 # flushes of paths with this text do nothing; found only where the power goes
 LIES: Mapping[str, str] = {
     "archives are not flushed": ".tar.zst",
     "the manifest is not flushed": "manifest.json",
     "the history is not flushed": "backupHistory.json.part",
     "what the lock says is not flushed": ".backup4d.lock",
+    "what is shipped of a log is not flushed": "0001.journal",
+    "what is told of a log is not flushed": "0001.ledger",
 }
 
 
@@ -142,6 +151,26 @@ def _records_are_written_once() -> None:
     _plant(engine.lock.Lock, _write=write)
 
 
+def _any_log_is_the_same() -> None:
+    """What is new in a log is appended to whatever was shipped before."""
+    _plant(engine.streamer, judge=lambda *_: Sight.SAME)
+    _plant(engine.livelog.Held, holds=lambda *_: True)
+
+
+def _told_before_it_is_there() -> None:
+    """The ledger tells of bytes that are written afterwards."""
+    copy = engine.streampiece.Piece._copy
+
+    def later(self: Any, data: int, end: int, read: Any) -> Any:
+        blank = copy(self, data, end, lambda _, count: bytes(count))
+        entry = Entry(self._start, end, blank.hexdigest(), 1, BEGAN)
+        with Path(f"/proc/self/fd/{data}").readlink().with_suffix(".ledger").open("ab") as told:
+            told.write(render_line(entry))
+        return copy(self, data, end, read)
+
+    _plant(engine.streampiece.Piece, _copy=later)
+
+
 def _plant(where: Any, **names: Any) -> None:
     for name, value in names.items():
         setattr(where, name, value)
@@ -159,4 +188,6 @@ PLANTED: Mapping[str, Callable[[], None]] = {
     "failures are passed over": _failures_are_passed_over,
     "doubtful names stay": _doubtful_names_stay,
     "records are written once": _records_are_written_once,
+    "any log is the same": _any_log_is_the_same,
+    "shipped bytes are told before they are there": _told_before_it_is_there,
 }

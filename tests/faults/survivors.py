@@ -13,6 +13,7 @@ from tests.faults.scenes import Scene, contents, plain_environment
 _HIDDEN_FOR_GOOD = {".backup4d.lock", ".backup4d-destination.lock"}
 _OURS = re.compile(
     r"backupHistory\.json|restore\.py|\.backup4d-destination\.lock|data\[\d{4}\]|backupHistory\.damaged-.*\.json"
+    r"|data\.log-stream-[0-9a-f]{8}\.[0-9a-f]{8}"
 )
 OLDEST = "*** The oldest entry\n\n"
 DIED = "the run that started then died before it was done"

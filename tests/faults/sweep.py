@@ -24,10 +24,11 @@ from tests.faults.power import cut_power, disk_of
 from tests.faults.restore_stories import RESTORE_STORIES
 from tests.faults.scenes import Scene, set_scene
 from tests.faults.shim import CHANGES, NEEDS_ROOM, Call, Ended, Fault, Kind, Mode
+from tests.faults.stream_stories import STREAM_STORIES
 
 _ENDLESS = 1 << 30
 _TAG = re.compile(r"-[0-9a-f]{8}-|\d{8}T\d{6}Z|/#\d+|tmp[a-z0-9_]{8}|\.[a-z0-9_]{8}$")
-ALL_STORIES = {**STORIES, **RESTORE_STORIES, **FILE_STORIES}
+ALL_STORIES = {**STORIES, **RESTORE_STORIES, **FILE_STORIES, **STREAM_STORIES}
 
 
 @dataclass(slots=True)
