@@ -22,7 +22,7 @@ from engine.inplace import DOING, restore_in_place
 from engine.lock import DATABASE_LOCK, Lock, holding
 from engine.machine import is_another, name_of
 from engine.manifest import iterate_members
-from engine.member import Kind, Member, Role
+from engine.member import Member, Role
 from engine.memberreader import MemberReader
 from engine.opencheck import State, Verdict, judge_set_data, why_not_again
 from engine.openrecord import Look, Record, load_record, save_record
@@ -33,6 +33,7 @@ from engine.restore import Restored
 from engine.restorelogs import LogWish
 from engine.restoring import Told, in_place_plan, refuse_open_files, undo_in
 from engine.selection import Selection
+from engine.setlog import data_member
 from engine.sets import Inventory, StoredSet, take_inventory
 from engine.setsource import SetSource, open_set
 from engine.undo import has_dead_restore
@@ -85,7 +86,7 @@ def data_in_set(folder: Path) -> DataInSet:
     """The data file in a set. Raises MissingSetError when it holds none, DamagedError, RefusedError."""
     source = open_set(folder)
     facts = next((one for one in source.manifest.archives if one.role == "main"), None)
-    data = next((one for one in iterate_members(folder) if _is_data(one)), None)
+    data = data_member(folder)
     if facts is None or data is None:
         raise MissingSetError(f"{folder.name} holds no data file")
     with open_archive(source.archives, facts) as archive:
@@ -287,11 +288,6 @@ def _is_companion(name: str, stem: str) -> bool:
         "externaldata",
         f"{stem}.externaldata",
     }
-
-
-def _is_data(member: Member) -> bool:
-    is_file = member.role is Role.DATA and member.kind is Kind.FILE
-    return is_file and member.path.lower().endswith(b".4dd")
 
 
 def _lacking(stored: StoredSet) -> str | None:

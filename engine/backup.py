@@ -10,13 +10,14 @@ from typing import Any
 
 from engine.anchor import anchored
 from engine.answering import answers_with, require_answer
-from engine.errors import Code, DestinationError, EngineError
+from engine.errors import Code, EngineError
 from engine.files import destination_failure, disk_errors
 from engine.guard import Guard, start_guard
 from engine.history import HISTORY, highest_number, load_history
 from engine.hooks import Told, run_shutdown, run_startup
 from engine.host import keep_freed_memory, worker_count
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, Lock, holding, waiting_for
+from engine.logwatch import watch_log
 from engine.machine import host_name
 from engine.manifest import SetFacts
 from engine.mounts import kind_of
@@ -34,6 +35,7 @@ from engine.plan import (
     was_separate,
 )
 from engine.progress import Progress
+from engine.publishing import publish_set
 from engine.records import Recorder
 from engine.recovery import clean_up
 from engine.report import Times, event, partial_reason, shutdown_failed_entry, simple_entry
@@ -44,8 +46,6 @@ from engine.sets import (
     Removal,
     plan_rotation,
     remove_set,
-    set_name,
-    show_set,
     take_inventory,
 )
 from engine.settings_in_force import settings_in_force
@@ -116,6 +116,7 @@ class _Run:
         self.notes: list[str] = []
         self.hook_notes: list[str] = []
         self.removed_before: list[Path] = []
+        self._missing_log: EngineError | None = None
         self._told = Told(request.layout, request.zone, request.scheduled)
 
     def run(self) -> Outcome:
@@ -244,7 +245,7 @@ class _Run:
                 with anchored(staging, of=None) as inside:
                     facts = self._write(held, inside, reading, plan, total)
                     self._around.stop.check()
-                    folder = self._publish(staging, inside, facts.number, destination)
+                    folder = publish_set(staging, inside, destination, self._base, facts.number)
             except BaseException:
                 discard(staging)
                 raise
@@ -276,7 +277,11 @@ class _Run:
             written = write_set(job, guard.watching(self._around), guard.let_go)
             self.hook_notes += written.notes
             self.notes += written.warnings
-            return written.facts
+        with self._unharmed("the log could not be compared with the set before"):
+            log = watch_log(staging, plan.before, layout)
+            self.notes += log.notes
+            self._missing_log = log.missing
+        return written.facts
 
     @contextmanager
     def _guarding(self) -> Iterator[Guard]:
@@ -336,22 +341,6 @@ class _Run:
             logs = self._layout.package / "Logs"
             raise destination_failure(logs, "writing the lock there", error) from error
 
-    def _publish(self, staging: Path, inside: Path, number: int, destination: Path) -> Path:
-        """One rename makes the whole set appear; the folder must still be the one the plan was made for."""
-        if not destination.samefile(staging.parent):
-            raise DestinationError(
-                f"{destination} is not the folder it was when the backup began: it was unmounted or replaced",
-                hint="mount the volume again; the set was not published",
-            )
-        if not staging.samefile(inside) or staging.is_symlink():
-            raise DestinationError(
-                f"{destination / staging.name}, in which the set was written, was replaced by something else",
-                hint="see who else works in the backup folder; the set was not published",
-            )
-        name = set_name(self._base, number)
-        show_set(staging, staging.with_name(name))
-        return destination / name
-
     def _record(
         self, folder: Path, facts: SetFacts, settings: Settings, removed: list[Removal], held: Path
     ) -> Outcome:
@@ -371,7 +360,10 @@ class _Run:
             self._recorder.sets(held, sets, surplus, self._around.clock.now())
         with self._unharmed("the Backup journal could not be written"):
             told = (*self.hook_notes, *self.notes)
-            self._recorder.published(folder, facts, (*removed, *surplus), told)
+            problem = self._missing_log
+            self._recorder.published(folder, facts, (*removed, *surplus), told, problem)
+            if problem is not None:
+                self._warnings.append(f"error {problem.code}: {problem}; {problem.hint}")
         with self._unharmed("restore.py could not be put beside the sets"), waiting_for(lock):
             place_restorer(held)
         with self._unharmed("old sets could not be removed"), waiting_for(lock):

@@ -54,8 +54,8 @@ class Seen:
     """What a data file with a header of 4D's says of itself.
 
     `used` is where its used part ends, None when it does not say; `last` the number of the last operation;
-    `datalink` what it shares with its log, None when it does not say. `places` are sampled offsets at which
-    there was something, `emptied` those asked for at which there are only zeros.
+    `datalink` what it shares with its log, None when it does not say; `log` as in engine.datafile. `places` are
+    sampled offsets at which there was something, `emptied` those asked for at which there are only zeros.
     """
 
     size: int
@@ -65,6 +65,7 @@ class Seen:
     identity: bytes
     places: tuple[int, ...] = ()
     emptied: tuple[int, ...] = ()
+    log: str | None = None
 
     @property
     def is_cut(self) -> bool:
@@ -114,7 +115,7 @@ def examine(reader: ByteReader, places: tuple[int, ...] | None = None) -> Seen |
             raise
         return Unusable(Trouble.LOST, f"it cannot be read from the disk: {error.strerror}")
     identity = head[_ID_AT : _ID_AT + _ID_BYTES]
-    return Seen(reader.size, used, facts.last, facts.datalink, identity, held, emptied)
+    return Seen(reader.size, used, facts.last, facts.datalink, identity, held, emptied, facts.log)
 
 
 def mount_of(path: Path) -> Path:

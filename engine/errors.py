@@ -10,6 +10,7 @@ class Code(IntEnum):
     """4D's error numbers, where one fits."""
 
     DONE = 0
+    LOG_UNAVAILABLE = 1274
     ATTEMPTS_USED_UP = 1401
     SOURCE_NEVER_QUIET = 1405
     STOPPED = 1406

@@ -6,7 +6,7 @@ Where the number at a log's end is the one that another starts from, 4D has rene
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from engine.logcopies import Log, as_log, is_same_log, left_out, merge_copies, number_of, rank
+from engine.logcopies import Log, as_log, left_out, merge_copies, number_of, rank
 from engine.logplan import (
     LIVE,
     Candidate,
@@ -17,6 +17,7 @@ from engine.logplan import (
     LogRequest,
     Why,
 )
+from engine.logsequel import is_same_log
 from engine.logwords import render_log_plan
 
 # what says that there may be later operations which no log that is placed holds

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from engine.datafile import DataFacts
 from engine.logfile import LogFacts
 from engine.logplan import LIVE, Candidate, LeftOut, LogMode, LogRequest, Source, Why
+from engine.logsequel import NO_DATALINK, beginning, is_same_log
 
-_NO_DATALINK = bytes(16)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -64,7 +64,7 @@ def _why_foreign(
 ) -> Why | None:
     datalink = request.data.datalink if isinstance(request.data, DataFacts) else None
     ranked = _ranked(own, others)
-    if datalink in {None, _NO_DATALINK}:
+    if datalink in {None, NO_DATALINK}:
         datalink = ranked[0].datalink
     if facts.datalink != datalink:
         return Why.OTHER_DATA_FILE
@@ -98,19 +98,11 @@ def _is_recreated(facts: LogFacts, request: LogRequest) -> bool:
     return facts.before < request.reached and facts.first_time > request.saved_at
 
 
-def is_same_log(one: LogFacts, other: LogFacts) -> bool:
-    return _beginning(one) == _beginning(other)
-
-
-def _beginning(facts: LogFacts) -> tuple[object, ...]:
-    return (facts.datalink, facts.format, facts.before, facts.first, facts.first_time)
-
-
 def merge_copies(logs: Sequence[Log], own: Log | None) -> tuple[list[Log], list[LeftOut]]:
     """Of each log the best copy, and why the others are left out."""
     groups: dict[tuple[object, ...], list[Log]] = {}
     for log in logs:
-        groups.setdefault(_beginning(log.facts), []).append(log)
+        groups.setdefault(beginning(log.facts), []).append(log)
     best: list[Log] = []
     left: list[LeftOut] = []
     for group in groups.values():
@@ -130,8 +122,8 @@ def rank(log: Log, own: Log | None) -> tuple[object, ...]:
 
 
 def number_of(candidate: Candidate) -> int:
-    """The number of its set, 0 for the live log."""
-    return 0 if candidate.source is LIVE else candidate.source
+    """The number of its set, 0 for the live log and a shipped one."""
+    return candidate.source if isinstance(candidate.source, int) else 0
 
 
 def _why_copy(copy: Log, chosen: Log) -> Why:

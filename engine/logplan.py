@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import Enum
+from pathlib import Path
 
 from engine.datafile import DataFacts
 from engine.logfile import LogFacts
@@ -14,8 +15,16 @@ class Live(Enum):
     LIVE = "live"
 
 
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A piece of the stream beside the sets: a copy of a live log as far as it was shipped."""
+
+    folder: Path
+    piece: int
+
+
 LIVE = Live.LIVE
-Source = int | Live
+Source = int | Live | Shipped
 
 
 class LogMode(Enum):

@@ -14,12 +14,12 @@ from engine.logplan import (
     LogMode,
     LogPlan,
     LogRequest,
+    Shipped,
     Why,
 )
+from engine.logsequel import OLD_FORMAT_SLACK
 
 EARLIER_FOLDER = "Logs to integrate"
-# a data file of the old format stays one or two records behind its log when it is closed
-_OLD_FORMAT_SLACK = 2
 _WHY = {
     Why.UNREADABLE: "{it} is not placed: {detail}",
     Why.OTHER_DATA_FILE: "{it} is not placed: it belongs to another data file",
@@ -61,6 +61,10 @@ def render_log_plan(plan: LogPlan, request: LogRequest) -> tuple[str, ...]:
 def _name(candidate: Candidate) -> str:
     if candidate.source is LIVE:
         return "the live log"
+    if isinstance(candidate.source, Shipped):
+        return (
+            f"the shipped log {candidate.source.folder.name}/{candidate.source.piece:04d}.journal"
+        )
     return f"the log in set {candidate.source}"
 
 
@@ -202,7 +206,7 @@ def _integration(plan: LogPlan, request: LogRequest) -> list[str]:
             " (AutomaticLogIntegration is off): answer yes"
         )
     lines += [f"when it opens the data, {how}", _strictness(request)]
-    if _is_old(plan) and (plan.operations or 0) <= _OLD_FORMAT_SLACK:
+    if _is_old(plan) and (plan.operations or 0) <= OLD_FORMAT_SLACK:
         lines.append(
             "a log of this old format counts every record: these are most likely no changes"
         )

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from engine.datalook import Seen, Trouble, Unusable
 from engine.journal import local_time
-from engine.logfile import LogFacts, LogFormat
+from engine.logfile import LogFacts
+from engine.logsequel import Belonging, Belongs, judge_belonging
 
 _ENOUGH_PLACES = 8
-_OLD_FORMAT_SLACK = (
-    2  # a data file of the old format stays one or two records behind or ahead of its log
-)
 _ONE_A_DAY = timedelta(hours=24)
 _MOST_BEGUN = 3
 
@@ -183,31 +181,42 @@ def _log_words(
 ) -> tuple[list[str], list[str]]:
     """Doubts and notes."""
     if facts is None:
-        missing = (
-            f"the log {log} is missing: with `Use log` on 4D does not open the data; "
-            "bring the log back, or let 4D make a new one and make a backup at once"
-        )
-        return ([missing] if has_log else []), []
+        return ([missing_log_words(log)] if has_log else []), []
     if isinstance(facts, str):
         return [f"{log}: {facts}"], []
     if seen is None or facts.last is None:
         return [], []
-    if _differ(seen.datalink, facts.datalink):
-        return [f"the log {log} belongs to another data file: 4D will refuse it"], []
-    return _position(seen.last, facts.last, log, facts.format, integrates=integrates)
+    return _fit_words(judge_belonging(seen.last, seen.datalink, facts), log, integrates=integrates)
 
 
-def _position(
-    data: int, end: int, log: Path, kind: LogFormat, *, integrates: bool
-) -> tuple[list[str], list[str]]:
-    slack = _OLD_FORMAT_SLACK if kind is LogFormat.OLD else 0
-    if data > end + slack:
-        ahead = (
-            f"the data are at operation {data}, their log {log} ends at {end}: "
-            "it is an older or another log, 4D may refuse it"
-        )
-        return [ahead], []
-    if end > data + slack:
-        how = "integrates them by itself" if integrates else "asks whether to: answer yes"
-        return [], [f"the log holds {end - data} operations more than the data: 4D {how}"]
-    return [], ["data and log are at the same operation"]
+def missing_log_words(log: Path) -> str:
+    """4D's error 1274, and what it means."""
+    return (
+        f"the log {log} is missing (4D's error 1274): with `Use log` on 4D does not open the data; "
+        "bring the log back, or let 4D make a new one and make a backup at once"
+    )
+
+
+def _fit_words(fit: Belongs, log: Path, *, integrates: bool) -> tuple[list[str], list[str]]:
+    """Doubts and notes."""
+    match fit.belonging:
+        case Belonging.OTHER_DATA_FILE:
+            return [f"the log {log} belongs to another data file: 4D will refuse it"], []
+        case Belonging.DATA_AHEAD:
+            ahead = (
+                f"the data are at operation {fit.data}, their log {log} ends at {fit.log}: "
+                "it is an older or another log, 4D may refuse it"
+            )
+            return [ahead], []
+        case Belonging.BEFORE_LOG:
+            gap = (
+                f"the data are at operation {fit.data}, their log {log} begins behind that: "
+                "operations are missing between the two, 4D may refuse it"
+            )
+            return [gap], []
+        case Belonging.LOG_AHEAD:
+            how = "integrates them by itself" if integrates else "asks whether to: answer yes"
+            more = f"the log holds {fit.operations} operations more than the data: 4D {how}"
+            return [], [more]
+        case _:
+            return [], ["data and log are at the same operation"]

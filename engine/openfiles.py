@@ -28,8 +28,19 @@ def _uses(process: Path, wanted: set[tuple[int, int]]) -> bool:
         for descriptor in (process / "fd").iterdir():
             with suppress(OSError):
                 facts = descriptor.stat()
-                if (facts.st_dev, facts.st_ino) in wanted:
+                if (facts.st_dev, facts.st_ino) in wanted and not _is_only_kept(
+                    process, descriptor.name
+                ):
                     return True
+    return False
+
+
+def _is_only_kept(process: Path, descriptor: str) -> bool:
+    """Opened with O_PATH, as our own service keeps a log it ships: nothing is read or written by it."""
+    with suppress(OSError, ValueError):
+        for line in (process / "fdinfo" / descriptor).read_text().splitlines():
+            if line.startswith("flags:"):
+                return bool(int(line.split()[1], 8) & os.O_PATH)
     return False
 
 

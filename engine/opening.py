@@ -45,8 +45,8 @@ def look_and_judge(layout: DatabaseLayout, known: Known | None, *, integrates: b
         if absent is not None:
             found = Unusable(Trouble.AWAY, f"{found.text}, and the volume {absent} is not mounted")
     verdict = judge_data(found, known)
-    names_log = isinstance(found, Seen) and found.datalink is not None
-    has_log = names_log if known is None else known.has_log
+    names_log = isinstance(found, Seen) and found.log is not None
+    has_log = names_log or (known is not None and known.has_log)
     facts = _log_facts(layout.log)
     return with_log(verdict, layout.log, facts, has_log=has_log, integrates=integrates)
 

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from engine.anchor import anchored, known_name
 from engine.errors import BusyError, EngineError
 from engine.files import read_end
 from engine.history import load_history, save_history, set_aside, with_event, with_sets
-from engine.journal import Entry, append, current_journal, one_line, render
+from engine.journal import Entry, append, current_journal, error_lines, one_line, render
 from engine.lock import DESTINATION_LOCK, waiting_for
 from engine.manifest import SetFacts
 from engine.report import Times, aborted_entry, event, published_entry, simple_entry
@@ -61,10 +62,18 @@ class Recorder:
         append(self._logs, render(entry, verbose=self.verbose))
 
     def published(
-        self, folder: Path, facts: SetFacts, removals: tuple[Removal, ...], notes: tuple[str, ...]
+        self,
+        folder: Path,
+        facts: SetFacts,
+        removals: tuple[Removal, ...],
+        notes: tuple[str, ...],
+        problem: EngineError | None = None,
     ) -> None:
-        """Journal a published set. Raises OSError."""
-        self.journal(published_entry(str(folder), facts, removals, self.zone, notes))
+        """Journal a published set; `problem` is something wrong beside it. Raises OSError."""
+        entry = published_entry(str(folder), facts, removals, self.zone, notes)
+        if problem is not None:
+            entry = replace(entry, errors=(*entry.errors, *error_lines(problem)))
+        self.journal(entry)
 
     def sets(
         self,

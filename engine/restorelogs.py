@@ -12,6 +12,7 @@ from blake3 import blake3
 from engine.content import archive_path
 from engine.datafile import DataFacts, DataUnreadableError, read_data_facts
 from engine.errors import EngineError, RestoreError
+from engine.files import open_regular
 from engine.framereader import open_archive
 from engine.logchain import plan_logs
 from engine.logfile import (
@@ -22,7 +23,7 @@ from engine.logfile import (
     begins_with,
     read_log_facts,
 )
-from engine.logplan import LIVE, Candidate, LogMode, LogPlan, LogRequest, Source
+from engine.logplan import LIVE, Candidate, LogMode, LogPlan, LogRequest, Shipped, Source
 from engine.logwords import EARLIER_FOLDER
 from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manifest
 from engine.member import Attributes, Kind, Member, Role
@@ -30,6 +31,8 @@ from engine.memberreader import MemberReader
 from engine.rebuild import Rebuild
 from engine.sets import StoredSet
 from engine.setsource import SetSource
+from engine.streamcopies import shipped_logs
+from engine.streampiece import data_name
 from settings.layout import DatabaseLayout
 
 _CHUNK = 1 << 20
@@ -95,6 +98,8 @@ def plan_log_placing(source: SetSource, wish: LogWish) -> LogPlacing | None:
     live = None if layout is None else layout.log
     with ExitStack() as stack:
         readers = list(_readers(source, own, live, wish.others, stack))
+        if wish.mode is LogMode.CURRENT:
+            readers += _shipped_readers(source, stack)
         own_facts = next((_facts(reader) for at, reader in readers if at == _number(source)), None)
         candidates = [
             Candidate(at, _facts(reader))
@@ -129,6 +134,9 @@ def place_logs(placing: LogPlacing, source: SetSource, files: Rebuild, workers: 
             assert placing.live is not None  # noqa: S101 - it was looked at
             whole_bytes = None if candidate.known is None else candidate.known.whole_bytes
             _copy_live(placing.live, whole_bytes, path, files)
+            continue
+        if isinstance(candidate.source, Shipped):
+            _copy_shipped(candidate, candidate.source, source.manifest, path, files)
             continue
         number = candidate.source
         if number == placing.set_number:
@@ -178,6 +186,20 @@ def _copy_live(log: Path, whole_bytes: int | None, path: bytes, files: Rebuild) 
         os.close(descriptor)
 
 
+def _copy_shipped(
+    candidate: Candidate, shipped: Shipped, manifest: Manifest, path: bytes, files: Rebuild
+) -> None:
+    """Up to its last whole record; it belongs to whom the data belong to."""
+    facts, like = candidate.known, _find(manifest, Role.LOG) or _find(manifest, Role.DATA)
+    if facts is None or like is None:
+        raise RestoreError(f"{shipped.folder / data_name(shipped.piece)} cannot be read any more")
+    with open_regular(shipped.folder / data_name(shipped.piece), links=False) as stream:
+        mtime_ns = os.fstat(stream.fileno()).st_mtime_ns
+        attributes = replace(like.attributes, mtime_ns=mtime_ns)
+        member = Member(path, Kind.FILE, Role.LOG, facts.whole_bytes, attributes, 0, 0)
+        files.copy_in(stream.fileno(), member)
+
+
 # --- looking ----------------------------------------------------------------------------------------
 
 
@@ -210,6 +232,14 @@ def _readers(
             return
         stack.callback(os.close, descriptor)
         yield LIVE, DescriptorReader(descriptor)
+
+
+def _shipped_readers(
+    source: SetSource, stack: ExitStack
+) -> Iterator[tuple[Source, ByteReader | str]]:
+    """Logs that were shipped to the folder the set lies in."""
+    facts = source.manifest.facts
+    yield from shipped_logs(source.archives.parent, facts.base, Path(facts.data_file), stack)
 
 
 def _open_member(

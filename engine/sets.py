@@ -22,6 +22,8 @@ from settings.model import KeepAll, KeepLast, Rotation
 _SET_FOLDER = re.compile(r"(?P<base>.+)\[(?P<number>\d{4,})\]", re.DOTALL)
 # also what 4D itself leaves in a destination: data[0007].4BK, data[0007-0001].4BK, data[0006].4BL
 _OF_4D = re.compile(r".+\[\d{4,}(-\d+)?\]\.4B[KL]", re.IGNORECASE | re.DOTALL)
+# engine/streamfolder.py gives these names to shipped logs
+_STREAM = re.compile(r".+\.log-stream-[0-9a-f]{8}\.[0-9a-f]{8}", re.DOTALL)
 # one backup a minute for nineteen years; a higher number was never given by anybody
 HIGHEST_NUMBER = 9_999_999
 _STAGING = ".backup4d-staging-"
@@ -94,7 +96,7 @@ def belongs_to_destination(destination: Path, name: str) -> bool:
         return restorer_version(destination / name) is not None
     if _SET_FOLDER.fullmatch(name) is not None:
         return (destination / name / MANIFEST).exists()
-    return _OF_4D.fullmatch(name) is not None
+    return _OF_4D.fullmatch(name) is not None or _STREAM.fullmatch(name) is not None
 
 
 def take_inventory(destination: Path, base: str, data_file: Path) -> Inventory:

@@ -1,14 +1,21 @@
-"""Whether the data changed since the last good set (BackupIfDataChange): size and times, a digest when those differ."""
+"""Whether the data changed since the last good set (BackupIfDataChange): by the log, else by the files themselves.
+
+The log tells at once, and most certainly when something did change. That nothing did it can tell alone only when
+4D logs every table; else size and times of the files decide, and a digest when those differ.
+"""
 
 import os
 from pathlib import Path
 
 from blake3 import blake3
 
+from engine.datalook import Seen, examine, look_at
 from engine.errors import DamagedError, MissingSetError, RefusedError
 from engine.files import open_regular
+from engine.logchanges import Changes, changes_by_log, is_all_logged
 from engine.manifest import iterate_members
 from engine.member import Kind, Member, Role
+from engine.setlog import opened_file
 from engine.sets import StoredSet
 from engine.sourcefile import seen_of
 from settings.layout import DatabaseLayout
@@ -31,6 +38,9 @@ def data_is_unchanged(layout: DatabaseLayout, last: StoredSet) -> bool:
         }
     except (DamagedError, MissingSetError, RefusedError):
         return False
+    told = changes_by_log(layout, last.folder)
+    if told is Changes.SOME:
+        return False
     index = layout.data_file.with_suffix(".4DIndx")
     files = [layout.data_file, layout.log]
     if index.name in members:  # where it is not saved, nothing is known of it, and 4D rebuilds it
@@ -38,7 +48,28 @@ def data_is_unchanged(layout: DatabaseLayout, last: StoredSet) -> bool:
     present = {file.name for file in files if file.exists()}
     if present != set(members) or layout.data_file.name not in present:
         return False
+    if told is Changes.NONE:
+        if is_all_logged(layout) and _has_same_header(
+            layout, last.folder, members[layout.data_file.name]
+        ):
+            return True
+        files.remove(layout.log)  # what was added to it since is no change
     return all(_is_same(file, members[file.name]) for file in files if file.name in present)
+
+
+def _has_same_header(layout: DatabaseLayout, folder: Path, member: Member) -> bool:
+    """Whether the data file says of itself what it said then: no other one was put there, none was compacted."""
+    now = look_at(layout.data_file)
+    try:
+        with opened_file(folder, member) as reader:
+            then = None if reader is None else examine(reader)
+    except (DamagedError, MissingSetError, RefusedError, OSError):
+        return False
+    return isinstance(now, Seen) and isinstance(then, Seen) and _header(now) == _header(then)
+
+
+def _header(seen: Seen) -> tuple[object, ...]:
+    return (seen.size, seen.used, seen.last, seen.datalink, seen.identity)
 
 
 def _is_data(member: Member, stems: set[str]) -> bool:

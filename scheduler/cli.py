@@ -19,12 +19,16 @@ _MASK = 0o022
 
 # each command's module is imported when the command is used: the service and `status` stay small and quick
 _COMMANDS = {
+    "4bk": ("scheduler.commands_4bk", "archives"),
     "backup": ("scheduler.commands_backup", "backup"),
     "demo": ("scheduler.demo", "demo"),
     "diff": ("scheduler.commands_browse", "diff"),
     "drill": ("scheduler.commands_drill", "drill"),
+    "import": ("scheduler.commands_import", "import_sets"),
+    "export": ("scheduler.commands_export", "export"),
     "install-service": ("scheduler.commands_install", "install_service"),
     "list": ("scheduler.commands_sets", "list_sets"),
+    "log": ("scheduler.commands_log", "log_group"),
     "open-check": ("scheduler.commands_opencheck", "open_check"),
     "pause": ("scheduler.commands_control", "pause_backups"),
     "reload": ("scheduler.commands_control", "reload"),

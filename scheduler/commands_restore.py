@@ -33,7 +33,7 @@ from engine.workplace import workplace
 from scheduler.commands_sets import stop_on_signals
 from scheduler.context import Context, context_of
 from scheduler.options import DATA_FILE, JSON, SET, read_moment
-from scheduler.restore_choice import Choice, choose
+from scheduler.restore_choice import Choice, choose, choose_latest
 from scheduler.restore_words import say_in_place_plan, say_plan, say_restored, say_salvaged
 from scheduler.screen import progress_shown, warn
 from settings.errors import SettingsError
@@ -67,6 +67,11 @@ class _Wish:
 @SET
 @click.option(
     "--as-of", metavar="TIME", help="The newest complete set finished by then, as 2026-11-21 18:00."
+)
+@click.option(
+    "--latest",
+    is_flag=True,
+    help="The newest set and every operation after it that is at hand: from the live log, else as it was shipped.",
 )
 @DATA_FILE
 @click.option(
@@ -116,6 +121,7 @@ def restore(  # noqa: PLR0913 - options of a command
     *,
     number: int | None,
     as_of: str | None,
+    latest: bool,
     data_file: Path | None,
     to: Path | None,
     in_place: bool,
@@ -142,15 +148,26 @@ def restore(  # noqa: PLR0913 - options of a command
     wish = _Wish(to, in_place, set_aside, salvage, selection, log, identity, dry_run, as_json)
     _refuse_contradictions(wish)
     until = None if as_of is None else read_moment(as_of, context.zone)
-    choice = choose(
-        context, target, number=number, until=until, data_file=data_file, anyway=salvage
-    )
+    if latest:
+        _refuse_another_moment(number, as_of, log)
+        choice = choose_latest(context, target, data_file=data_file, anyway=salvage)
+    else:
+        choice = choose(
+            context, target, number=number, until=until, data_file=data_file, anyway=salvage
+        )
     for note in choice.notes:
         warn(note)
     with progress_shown(context.clock, quiet=as_json) as report:
         around = Surroundings(context.clock, stop_on_signals(), report)
         told = Told(choice.layout, context.zone, around)
         return _Work(context, choice, wish, told).run()
+
+
+def _refuse_another_moment(number: int | None, as_of: str | None, log: str | None) -> None:
+    if number is not None or as_of is not None or log == LogMode.SET.value:
+        raise click.UsageError(
+            "--latest is the newest there is; leave out --set, --as-of and --log set"
+        )
 
 
 def _refuse_contradictions(wish: _Wish) -> None:

@@ -42,6 +42,7 @@ from scheduler.screen import (
 from scheduler.served import Served
 from scheduler.service import Service
 from scheduler.service_source import ServiceSource, with_last_good
+from scheduler.shipping_status import shipping_lines, shipping_row, shipping_trouble, with_held
 from scheduler.status import (
     ServiceState,
     Status,
@@ -138,13 +139,14 @@ class _Told:
     """What only the running service knows: its runs by package, and what is wrong with the service file.
 
     `silent` says that one runs and does not come to its answers, None when all do. `disks` are those, by
-    package, that do not answer the service.
+    package, that do not answer the service; `shipping` is what holds its logs.
     """
 
     problem: str | None
     silent: str | None
     runs: dict[str, dict[str, Any]]
     disks: dict[str, str]
+    shipping: dict[str, dict[str, Any]]
 
 
 def _status_in_time(context: Context, package: Path, data_file: Path | None) -> Status:
@@ -187,6 +189,7 @@ def _told_by_service(context: Context, statuses: list[Status]) -> _Told:
     problem, silent = context.problem, None
     runs: dict[str, dict[str, Any]] = {}
     disks: dict[str, str] = {}
+    shipping: dict[str, dict[str, Any]] = {}
     homes = [context, *(context.at_home_of(Path(one.package)) for one in statuses)]
     for file in dict.fromkeys(control_socket(home.environment) for home in homes):
         if file is None:
@@ -201,13 +204,18 @@ def _told_by_service(context: Context, statuses: list[Status]) -> _Told:
                     for one in row["databases"]
                     if one.get("silent")
                 }
+                shipping |= {
+                    one["package"]: dict(one["shipping"])
+                    for one in row["databases"]
+                    if one.get("shipping")
+                }
         except EngineError as error:
             # closed while it starts and ends, and to most users: no trouble
             if isinstance(error, ServiceStrangeError) or (
                 isinstance(error, ServiceSilentError) and error.hangs
             ):
                 silent = str(error)
-    return _Told(problem, silent, runs, disks)
+    return _Told(problem, silent, runs, disks, shipping)
 
 
 def _runs_in(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -220,7 +228,9 @@ def _runs_in(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _with_trouble(status: Status, told: _Told) -> Status:
     run = told.runs.get(status.package) or {}
     words = (told.disks.get(status.package), run.get("trouble"))
-    return replace(status, trouble=(*status.trouble, *(str(one) for one in words if one)))
+    shipping = with_held(status.shipping, told.shipping.get(status.package))
+    trouble = (*(str(one) for one in words if one), *shipping_trouble(shipping))
+    return replace(status, trouble=(*status.trouble, *trouble), shipping=shipping)
 
 
 def _say_told(told: _Told, service: ServiceState) -> None:
@@ -267,7 +277,7 @@ def _say_status(status: Status, context: Context, run: dict[str, Any] | None) ->
     free = "" if status.free is None else f", {size_words(status.free)} free"
     if status.destination:
         say(f"  sets        {status.sets} in {status.destination}{free}")
-    for label, words in proof_lines(status.proof, zone):
+    for label, words in (*proof_lines(status.proof, zone), *shipping_lines(status.shipping, zone)):
         say(f"  {label:<11} {words}")
     for text in status.trouble:
         say(f"  TROUBLE     {text}")
@@ -323,5 +333,6 @@ def _status_row(status: Status, now: datetime) -> dict[str, Any]:
         "destination": status.destination,
         "free_bytes": status.free,
         **proof_row(status.proof),
+        **shipping_row(status.shipping),
         "trouble": list(status.trouble),
     }

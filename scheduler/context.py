@@ -73,7 +73,9 @@ class Context:
             if entry.data_file in (None, layout.data_file):
                 return entry
         service = self.service
-        return ServedDatabase(layout.package, None, service.hooks, service.drill, service.scrub)
+        return ServedDatabase(
+            layout.package, None, service.hooks, service.drill, service.scrub, service.shipping
+        )
 
     def served(self, databases: tuple[Path, ...]) -> tuple[ServedDatabase, ...]:
         """The databases named, else those of the service file; a folder may be absent now and come later."""
@@ -86,7 +88,9 @@ class Context:
     def _served(self, database: Path) -> tuple[ServedDatabase, ...]:
         package = self.layout(database, None).package if database.is_file() else database
         service = self.service
-        unlisted = ServedDatabase(package, None, service.hooks, service.drill, service.scrub)
+        unlisted = ServedDatabase(
+            package, None, service.hooks, service.drill, service.scrub, service.shipping
+        )
         return self._entries(package) or (unlisted,)
 
     def destination(self, layout: DatabaseLayout) -> Path:

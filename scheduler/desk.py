@@ -40,11 +40,13 @@ class Desk:
         clock: Clock,
         look: Callable[[], list[str]],
         refresh: Callable[[Served], None],
+        shipping: Callable[[Served], dict[str, Any] | None] = lambda _: None,
     ) -> None:
         self._runs = runs
         self._clock = clock
         self._look = look
         self._refresh = refresh
+        self._shipping = shipping
         self._comparing: Errand[list[Served]] = Errand(list, clock)
         self.databases: list[Served] = []
         self.decisions: dict[Served, Decision | None] = {}
@@ -135,6 +137,7 @@ class Desk:
             "plan": None if decision is None else decision.reason,
             "paused_until": None if paused is None else utc_text(paused),
             "run": None if job is None else _job_row(job),
+            "shipping": self._shipping(database),
         }
 
     def _stop(self, asked: Asked) -> dict[str, Any]:

@@ -18,11 +18,16 @@ from engine.ownsets import marks_of, split_sets
 from engine.parity import has_parity
 from engine.sealed import SUFFIX
 from engine.sets import Inventory, StoredSet, take_inventory
+from engine.streamfolder import stream_folders
 from scheduler.context import Context, choose_set, choose_set_until
 from scheduler.screen import warn
+from scheduler.state import StateError, load_state
 from settings.errors import SettingsError, SettingsNotFoundError
 from settings.layout import DatabaseLayout
+from settings.paths import resolve_path
+from settings.reader import load_settings
 
+_OF_AN_APPLICATION = ("Project", "Settings", "Data", "Preferences")
 _ARCHIVE_ENDINGS = (".zst", ".tar", ".journal")
 
 
@@ -71,7 +76,10 @@ def choose(
             )
         if is_archive:
             return _archive(named, anyway=anyway)
-        return Choice(named, None, None, _beside(named), is_newest=False)
+        beside = _beside(named)
+        return Choice(
+            named, None, None, beside, is_newest=False, notes=_shipped_note(named, beside)
+        )
     if named.is_file() and named.name.removesuffix(SUFFIX).endswith(_ARCHIVE_ENDINGS):
         raise click.UsageError(
             f"{named.name} is not named as an archive of a set is: data[0007].tar.zst, "
@@ -87,6 +95,71 @@ def choose(
             f"backup4d restore '/backups/data[0007]' --to '{named}'"
         )
         raise
+
+
+def choose_latest(
+    context: Context, target: Path, *, data_file: Path | None, anyway: bool
+) -> Choice:
+    """The newest set of a database; also when the application is gone, or of a folder that holds sets.
+
+    Raises SettingsError, EngineError.
+    """
+    named = target.absolute()
+    if named.is_file() or _is_set_folder(named):
+        raise click.UsageError(
+            f"{target} is one set already; --latest takes a DATABASE, or the folder that holds its sets"
+        )
+    if not any((named / name).is_dir() for name in _OF_AN_APPLICATION):
+        found = _of_backup_folder(named, data_file) or _of_lost(context, named, data_file)
+        if found is not None:
+            return found
+    return _of_database(
+        context, target, number=None, until=None, data_file=data_file, anyway=anyway
+    )
+
+
+def _of_backup_folder(
+    folder: Path, data_file: Path | None, package: Path | None = None
+) -> Choice | None:
+    """The newest set in it; None when it holds none. Raises MissingSetError when it is not plain which is meant."""
+    known = {one.data_file: one for one in _all_facts(folder)}
+    if package is not None:
+        known = {name: one for name, one in known.items() if one.package == str(package)}
+    if data_file is not None:
+        known = {name: one for name, one in known.items() if name == str(data_file)}
+    if not known:
+        return None
+    if len(known) > 1:
+        raise MissingSetError(
+            f"{folder} holds sets of several data files: {', '.join(sorted(known))}",
+            hint=f"say which one is meant: --data-file '{min(known)}'",
+        )
+    (facts,) = known.values()
+    inventory = take_inventory(folder, facts.base, Path(facts.data_file))
+    doubtful = max((_number_of(name) for name, _ in inventory.unreadable), default=-1)
+    newest = choose_set(inventory, None)
+    if doubtful > newest.number:
+        names = {_number_of(name): name for name, _ in inventory.unreadable}
+        raise MissingSetError(
+            f"the newest set, {names[doubtful]}, cannot be read: {dict(inventory.unreadable)[names[doubtful]]}",
+            hint=f"take an older one: backup4d restore '{newest.folder}' --log current",
+        )
+    note = f"the application is not there; the sets are those of {facts.data_file}"
+    return Choice(newest.folder, None, None, inventory.sets, is_newest=True, notes=(note,))
+
+
+def _of_lost(context: Context, package: Path, data_file: Path | None) -> Choice | None:
+    """By what the service remembers of its settings; None when it remembers none."""
+    folder = context.at_home_of(package).environment.state_folder
+    with suppress(OSError, StateError, SettingsError):
+        for file in sorted(folder.glob("*.json")):
+            state = load_state(file)
+            if state is None or state.package != str(package):
+                continue
+            settings = load_settings(file.with_suffix(".4DSettings")).settings
+            destination = resolve_path(settings.destination, package, context.service.path_map)
+            return _of_backup_folder(destination, data_file, package)
+    return None
 
 
 def _archive(file: Path, *, anyway: bool) -> Choice:
@@ -115,6 +188,19 @@ def _beside(folder: Path) -> tuple[StoredSet, ...]:
     with suppress(EngineError, OSError):
         facts = read_set_facts(folder)
         return take_inventory(folder.parent, facts.base, Path(facts.data_file)).sets
+    return ()
+
+
+def _shipped_note(folder: Path, beside: tuple[StoredSet, ...]) -> tuple[str, ...]:
+    """Who names the newest set and means the newest state hears that there is more."""
+    newest = beside[-1] if beside else None
+    if newest is None or newest.folder.name != folder.name:
+        return ()
+    with suppress(OSError):
+        if stream_folders(folder.parent, newest.facts.base, Path(newest.facts.data_file)):
+            return (
+                "a shipped log lies beside it; --log current brings what was done after this set, too",
+            )
     return ()
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.errors import BusyError, Code, EngineError
+from engine.errors import Code, EngineError
 from engine.host import Clock, HostClock
 from engine.journal import one_line
 from engine.lock import DATABASE_LOCK, read_traces
@@ -15,7 +15,6 @@ from scheduler.after import (
     Change,
     after_cancel,
     after_clock_damage,
-    after_failure,
     after_manual_start,
     after_missed,
     after_pause,
@@ -25,16 +24,16 @@ from scheduler.after import (
     after_success,
 )
 from scheduler.decide import ClockDamage, Decision, Missed, PauseOver, Run, decide
+from scheduler.endings import change_after, error_of, instant_of, last_run
 from scheduler.errands import ONE_SECONDS, SILENT_SECONDS, Errand, Line, ask
 from scheduler.instance import instance_unit
-from scheduler.known import Halt, Known, Manual, Running, local_words
+from scheduler.known import Halt, Known, Manual, local_words
 from scheduler.looking import Seen, Silence, destination_of, look_at
-from scheduler.outcomes import Ending, Failed, Postponed, Published
+from scheduler.outcomes import Ending, Failed, Published
 from scheduler.proof import Proof
 from scheduler.recall import Host, recall
 from scheduler.settings_source import InForce, SettingsSource, last_good_file
 from scheduler.state import (
-    LastRun,
     State,
     save_state,
     state_file,
@@ -280,10 +279,10 @@ class Served:
             self._state = replace(self._state, number=max(ending.number, self._state.number or 0))
         # without the lock, the engine journals nothing
         if isinstance(ending, Failed) and (not journaled or ending.code == Code.BUSY):
-            self._teller().aborted(_error_of(ending), self._state.known.running, now)
-        ended = _instant_of(ending, self._state.known.running, now)
-        self._state = replace(self._state, last=_last_run(ending, ended))
-        change = _change_after(self._state.known, ending, ended)
+            self._teller().aborted(error_of(ending), self._state.known.running, now)
+        ended = instant_of(ending, self._state.known.running, now)
+        self._state = replace(self._state, last=last_run(ending, ended))
+        change = change_after(self._state.known, ending, ended)
         if isinstance(change.known.trouble, Halt):
             self._teller().halt(change.known.trouble, now)
         self._apply(change, now)
@@ -344,6 +343,10 @@ class Served:
             self._state = replace(self._state, proof=proof)
             self._save()
 
+    def tell_shipping(self, lines: tuple[str, ...], now: datetime) -> None:
+        """Something happened to the shipping of its log."""
+        self._teller().shipping(lines, now)
+
     def tell_chore(self, title: str, error: EngineError, began: datetime, now: datetime) -> None:
         """A drill or scrub ended without a word in the journal."""
         self._teller().chore(title, error, began, now)
@@ -361,40 +364,3 @@ class Served:
         layout = self.layout
         package = self.entry.package if layout is None else layout.package
         return Teller(self.name, package, self._host.zone, self._line.do)
-
-
-def _error_of(ending: Failed) -> EngineError:
-    if ending.code == Code.BUSY:
-        return BusyError(ending.text, hint=ending.hint)
-    return EngineError(ending.text, hint=ending.hint, code=Code(ending.code))
-
-
-def _instant_of(ending: Ending, running: Running | None, now: datetime) -> datetime:
-    """When it ended: a machine may have slept since, and a slot that passed meanwhile is not this run's.
-
-    Its own word counts while it lies between its beginning and now: a clock may have been set.
-    """
-    began = now if running is None else running.began
-    if ending.ended is None or not began <= ending.ended <= now:
-        return now
-    return ending.ended
-
-
-def _change_after(known: Known, ending: Ending, now: datetime) -> Change:
-    match ending:
-        case Published():
-            return after_success(known, now)
-        case Postponed() | Failed(code=Code.STOPPED):
-            return after_cancel(known, now)
-        case Failed(code=code):
-            return after_failure(known, code, now)
-
-
-def _last_run(ending: Ending, now: datetime) -> LastRun:
-    match ending:
-        case Published(number=number, code=code, text=text):
-            return LastRun(now, code, text, number)
-        case Postponed(text):
-            return LastRun(now, 0, text, None)
-        case Failed(code=code, text=text):
-            return LastRun(now, code, text, None)

@@ -19,6 +19,7 @@ from scheduler.outcomes import Ending
 from scheduler.recall import Host
 from scheduler.runs import STOP_SECONDS, Job, Runs
 from scheduler.served import Served
+from scheduler.shipping import Shipping
 from scheduler.timer import HEARTBEAT, Timer
 from scheduler.watch import Watch
 from settings.service_model import ServedDatabase
@@ -62,7 +63,8 @@ class Service:
         self._notifier = notifier
         self._inbox: queue.SimpleQueue[_Word] = queue.SimpleQueue()
         self._runs = Runs(source.host, clock, lambda job, ending: self._inbox.put((job, ending)))
-        self._desk = Desk(self._runs, clock, self._reload, self._refresh)
+        self._shipping = Shipping(clock)
+        self._desk = Desk(self._runs, clock, self._reload, self._refresh, self._shipping.row)
         self._databases = self._desk.databases
         self._databases += databases
         self._chores = Chores(self._runs, clock, lambda: self._inbox.put("chore"))
@@ -196,6 +198,7 @@ class Service:
                     pass
             self._tell(database, decision)
         self._runs.start_waiting()
+        self._shipping.look(self._databases, now)
         return wakes + self._look_at_chores(now)
 
     def _look_at_chores(self, now: datetime) -> list[datetime]:
@@ -277,6 +280,7 @@ class Service:
         """Runs are asked to stop, then killed; they and those that still wait are made after the next start."""
         self._runs.ask_all_to_stop()
         self._chores.stop()
+        self._shipping.stop()
         left = float(STOP_SECONDS)
         began = self._clock.monotonic()
         while (self._runs.on or self._chores.is_on()) and left > 0:

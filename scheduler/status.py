@@ -18,9 +18,11 @@ from scheduler.decide import Halted, decide
 from scheduler.environment import Environment
 from scheduler.instance import SERVICE_LOCK
 from scheduler.known import Known, watch
+from scheduler.log_status import log_trouble
 from scheduler.proof import Proof
 from scheduler.proof_status import ProofStatus, proof_status, proof_trouble
 from scheduler.settings_source import load_last_good
+from scheduler.shipping_status import ShippingStatus, shipping_status
 from scheduler.slots import Slot, missed_slots, slots_after
 from scheduler.state import State, StateError, load_state, state_file
 from settings.errors import SettingsError
@@ -46,7 +48,7 @@ class LastOperation:
 class Status:
     """Everything `backup4d status` shows of one database.
 
-    `last_good` is the newest complete set; `paused_until` is None without a pause; `plan` what happens next, in words; `trouble` sentences that
+    `last_good` is the newest complete set; `paused_until` is None without a pause, `shipping` when it is not asked for; `plan` what happens next, in words; `trouble` sentences that
     call for a person, empty when all is well.
     """
 
@@ -62,6 +64,7 @@ class Status:
     free: int | None
     trouble: tuple[str, ...]
     proof: ProofStatus = field(default_factory=ProofStatus)
+    shipping: ShippingStatus | None = None
 
 
 class ServiceState(Enum):
@@ -108,9 +111,11 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
         trouble.append("there is no complete set yet")
     if free is not None and sets and free < sets[-1].facts.archive_bytes:
         trouble.append("the backup folder has less room than the last set took")
+    trouble += log_trouble(layout, settings, complete)
     trouble += _neglect(known, service, complete, now)
     remembered = Proof() if state is None else state.proof
-    proof = proof_status(remembered, context.entry(layout), layout, destination)
+    entry = context.entry(layout)
+    proof = proof_status(remembered, entry, layout, destination)
     trouble += proof_trouble(proof, now, context.zone)
     return Status(
         package=str(layout.package),
@@ -125,6 +130,7 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
         free=free,
         trouble=tuple(trouble),
         proof=proof,
+        shipping=shipping_status(entry.shipping, layout, destination, now),
     )
 
 

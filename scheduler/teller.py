@@ -103,6 +103,11 @@ class Teller:
         _log.warning("%s: storage answers again; %s", self._name, *lines)
         self._journal("Storage answers again", lines, now)
 
+    def shipping(self, lines: tuple[str, ...], now: datetime) -> None:
+        """Its log is not shipped any more, or again, or is another one."""
+        _log.warning("%s: log shipping: %s", self._name, "; ".join(lines))
+        self._journal("Log shipping", lines, now)
+
     def chore(self, title: str, error: EngineError, began: datetime, now: datetime) -> None:
         """A drill or scrub died before it could journal anything."""
         times = Times(None, began, now, self._zone)

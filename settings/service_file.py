@@ -1,4 +1,4 @@
-"""Reads the host's own small XML: databases, zone, path map, hooks, limits, drills. Ours, so everything is strict."""
+"""Reads the host's own small XML: databases, zone, path map, hooks, limits, drills, log shipping. Ours, so everything is strict."""
 
 import re
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from settings.service_model import (
     Hook,
     Hooks,
     Limits,
+    LogShipping,
     Scrub,
     ServedDatabase,
     ServiceFile,
@@ -30,6 +31,7 @@ ROOT = "Backup4DService"
 _DURATION = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _COUNT = re.compile(r"[1-9][0-9]?")
 _DAYS = re.compile(r"[0-9]{1,4}")
+_LAG = re.compile(r"[0-9]{1,4}")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _MEBIBYTES = re.compile(r"[1-9][0-9]{0,11}")
 
@@ -110,7 +112,9 @@ def parse_service_file(data: bytes, file: Path) -> ServiceFile:
 def _read_service(root: _Block, file: Path) -> ServiceFile:
     if root.node.name != ROOT:
         raise root.bad(f"the root element of a service file is {ROOT}")
-    root.only("TimeZone", "Databases", "PathMap", "Hooks", "Limits", "Drill", "Scrub")
+    root.only(
+        "TimeZone", "Databases", "PathMap", "Hooks", "Limits", "Drill", "Scrub", "LogShipping"
+    )
     zone = root.one("TimeZone")
     general = ServiceFile(
         file=file,
@@ -120,6 +124,7 @@ def _read_service(root: _Block, file: Path) -> ServiceFile:
         limits=_read_limits(root.one("Limits")),
         drill=_read_drill(root.one("Drill"), None),
         scrub=_read_scrub(root.one("Scrub"), None),
+        shipping=_read_shipping(root.one("LogShipping"), None),
     )
     service = replace(general, databases=_read_databases(root.one("Databases"), general))
     _check_scratches(root, service)
@@ -132,7 +137,7 @@ def _read_databases(block: _Block | None, general: ServiceFile) -> tuple[ServedD
     block.only("Database")
     databases: list[ServedDatabase] = []
     for entry in block.all("Database"):
-        entry.only("Package", "DataFile", "Hooks", "Drill", "Scrub")
+        entry.only("Package", "DataFile", "Hooks", "Drill", "Scrub", "LogShipping")
         package = entry.needed("Package").value(_parse_host_path)
         data = entry.one("DataFile")
         data_file = data.value(_parse_host_path) if data else None
@@ -142,6 +147,7 @@ def _read_databases(block: _Block | None, general: ServiceFile) -> tuple[ServedD
             _read_hooks(entry.one("Hooks")).over(general.hooks),
             _read_drill(entry.one("Drill"), general.drill),
             _read_scrub(entry.one("Scrub"), general.scrub),
+            _read_shipping(entry.one("LogShipping"), general.shipping),
         )
         if any(_same_database(database, other) for other in databases):
             raise entry.bad(f"database {package} is there twice. Keep one")
@@ -221,6 +227,15 @@ def _read_scrub(block: _Block | None, usual: Scrub | None) -> Scrub | None:
     after = block.needed("AfterDays").value(_parse_days)
     window = _read_window(block.one("Window"))
     return Scrub(after, window) if after else None
+
+
+def _read_shipping(block: _Block | None, usual: LogShipping | None) -> LogShipping | None:
+    if block is None:
+        return usual
+    block.only("LagSeconds")
+    given = block.one("LagSeconds")
+    lag = given.value(_parse_lag) if given else LogShipping().lag
+    return LogShipping(lag) if lag else None
 
 
 def _read_window(block: _Block | None) -> Window | None:
@@ -317,6 +332,12 @@ def _parse_days(text: str) -> timedelta:
     if _DAYS.fullmatch(text) is None:
         raise ValueError("a number of days from 0 to 9999 is needed; 0 is never")
     return timedelta(days=int(text))
+
+
+def _parse_lag(text: str) -> timedelta:
+    if _LAG.fullmatch(text) is None or int(text) > 3600:
+        raise ValueError("a number of seconds from 0 to 3600 is needed; 0 is never")
+    return timedelta(seconds=int(text))
 
 
 def _parse_clock(text: str) -> time:

@@ -83,21 +83,29 @@ class Scrub:
 
 
 @dataclass(frozen=True, slots=True)
+class LogShipping:
+    """New operations of the log are in the backup folder after `lag` at most, while its disk keeps up."""
+
+    lag: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
 class ServedDatabase:
-    """One database to serve; `data_file` is None when it is found by itself, drill and scrub when not wanted."""
+    """One database to serve; `data_file` is None when it is found by itself, the last three when not wanted."""
 
     package: Path
     data_file: Path | None
     hooks: Hooks = field(default_factory=Hooks)
     drill: Drill | None = None
     scrub: Scrub | None = None
+    shipping: LogShipping | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFile:
     """What the service file says; `file` is None when there is none, `zone` None for the host's zone.
 
-    `hooks`, `drill` and `scrub` are those of the whole host; each database has them already, where it names
+    `hooks`, `drill`, `scrub` and `shipping` are those of the whole host; each database has them already, where it names
     none of its own.
     """
 
@@ -109,3 +117,4 @@ class ServiceFile:
     limits: Limits = field(default_factory=Limits)
     drill: Drill | None = None
     scrub: Scrub | None = None
+    shipping: LogShipping | None = None

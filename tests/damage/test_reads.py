@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.house.source import ROOT
+from tests.house.source import ROOT, SHIPPED
 
 _NAMES = {"open_regular", "read_regular", "load_bytes", "read_text", "read_bytes", "read_end"}
 
@@ -17,12 +17,19 @@ READS = {
     "engine/datalook": "data file: tests/fuzz (data-file); /etc/fstab",
     "engine/diskreader": "archives, just written",
     "engine/files": "the ways in which small files are read; folders",
+    "engine/fourd/archive": "archives of 4D: tests/engine/test_fourd_damage.py, tests/fuzz (4bk)",
+    "engine/fourd/origin": "4D's history, for a date only: tests/commands/test_import.py",
+    "engine/fourd/extract": "folders, and files being extracted",
     "engine/framereader": "archives: tests/engine/test_flips.py, tests/fuzz (archive)",
     "engine/history": "history: tests/damage, tests/fuzz",
     "engine/intake": "log: tests/fuzz (log)",
     "engine/journal": "the end of a journal: tests/damage",
     "engine/livefiles": "sources, for a comparison",
+    "engine/livelog": "live log: tests/engine/test_streamer.py, tests/fuzz (log)",
     "engine/lock": "lock and what it remembers: tests/damage, tests/fuzz",
+    "engine/logchanges": "log: tests/engine/test_logchanges.py, tests/fuzz (log)",
+    "engine/logsource": "log, and archives of 4D: tests/engine/test_logsource.py, tests/fuzz (log)",
+    "engine/logtables": "structure: tests/engine/test_logtables.py",
     "engine/machine": "/etc/machine-id, the system's own",
     "engine/manifest": "manifest: tests/damage, tests/fuzz, tests/engine/test_flips.py",
     "engine/mounts": "/proc/self/mountinfo",
@@ -45,6 +52,9 @@ READS = {
     "engine/setdigests": "checksums: tests/damage, tests/fuzz (sums); all files of a set",
     "engine/shipped": "restore.py: tests/damage",
     "engine/sourcefile": "sources: tests/engine/test_changing_sources.py",
+    "engine/streamcopies": "shipped logs: tests/commands/test_shipped_logs.py",
+    "engine/streamer": "a lock",
+    "engine/streampiece": "ledgers and shipped logs: tests/engine/test_streamledger.py, test_streampiece.py",
     "engine/swap": "record of a restore in place: tests/damage, tests/fuzz (exchange)",
     "engine/targetfile": "files being restored",
     "engine/targettree": "folders only",
@@ -84,14 +94,16 @@ def _opens(call: ast.Call) -> bool:
 def _opening_modules() -> set[str]:
     found = set()
     for package in ("settings", "engine", "scheduler"):
-        for file in (ROOT / package).glob("*.py"):
+        for file in (ROOT / package).rglob("*.py"):
+            if file.is_relative_to(SHIPPED):
+                continue
             calls = (
                 node
                 for node in ast.walk(ast.parse(file.read_text("utf-8")))
                 if isinstance(node, ast.Call)
             )
             if any(_opens(call) for call in calls):
-                found.add(f"{package}/{file.stem}")
+                found.add(str(file.relative_to(ROOT).with_suffix("")))
     return found
 
 

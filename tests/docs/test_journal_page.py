@@ -10,6 +10,7 @@ import pytest
 
 from scheduler.outcomes import Failed
 from tests.docs.pages import backup4d, make_application, page
+from tests.engine.stream_stories import renew, shipping_app, stream_of, streamer
 from tests.scheduler.served_stories import (
     LIMITED_XML,
     NEXT_SLOT,
@@ -115,6 +116,30 @@ def test_every_line_of_the_service_begins_as_the_page_shows(
     found = beginnings(story.app.journal())
     assert found
     assert {beginning for beginning in found if beginning not in page(PAGE)} == set()
+
+
+def test_every_line_about_a_shipped_log_begins_as_the_page_shows(tmp_path: Path) -> None:
+    app = shipping_app(tmp_path)
+    events: list[str] = []
+    one = streamer(app)
+    one.look()
+    with (stream_of(app) / "0001.journal").open("ab") as stream:
+        stream.write(b"left by a crash")
+    for number in range(5):
+        one = streamer(app)
+        one.look()
+        if not number:
+            renew(app, 10)
+            one.look()
+        app.backup()
+        events += one.take_events()
+    one.let_go()
+
+    assert len(events) == 3
+    told = page(PAGE)
+    assert [event for event in events if re.split(r" ?: | \d", event)[0] not in told] == []
+    for words in ("Held :", "Until it goes on, new operations are in the application's log alone"):
+        assert words in told
 
 
 def test_every_key_of_the_history_is_on_the_page(told: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from settings.keys import KEYS, WEEKDAYS
 from settings.service_file import parse_service_file
-from settings.service_model import Hook, Hooks, Limits, Scrub, ServedDatabase
+from settings.service_model import Hook, Hooks, Limits, LogShipping, Scrub, ServedDatabase
 from tests.docs.pages import HOUSE, blocks, page
 
 PAGE = "settings.md"
@@ -53,12 +53,22 @@ def test_the_example_on_the_page_of_the_service_is_read() -> None:
     assert read.scrub == Scrub(timedelta(days=30))
 
 
+def test_the_example_of_log_shipping_is_read_whole() -> None:
+    read = parse_service_file(blocks(PAGE, "xml")[2].encode(), Path("service.xml"))
+
+    invoices, archive = read.databases
+    assert (invoices.shipping, archive.shipping) == (LogShipping(), None)
+    page_of_it = parse_service_file(blocks("log-shipping.md", "xml")[0].encode(), Path("x.xml"))
+    assert page_of_it.shipping == LogShipping()
+
+
 @pytest.mark.parametrize(
     "key",
     [
         *(f"Drill/{key}" for key in ("EveryDays", "Scratch", "RoomLimitMiB", "Window/From")),
         *(f"Drill/Check/{key}" for key in ("Program", "Argument", "TimeLimit")),
         *("Drill/Window/To", "Scrub/AfterDays", "Scrub/Window/From", "Scrub/Window/To"),
+        *("LogShipping", "LogShipping/LagSeconds"),
     ],
 )
 def test_every_key_of_drills_and_scrubs_is_on_the_page(key: str) -> None:

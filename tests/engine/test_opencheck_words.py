@@ -253,7 +253,7 @@ def test_4d_that_asks_is_to_be_answered_with_yes() -> None:
 
 def test_a_missing_log_is_told_with_what_to_do() -> None:
     said = (
-        "the log /srv/data.journal is missing: with `Use log` on 4D does not open the data; "
+        "the log /srv/data.journal is missing (4D's error 1274): with `Use log` on 4D does not open the data; "
         "bring the log back, or let 4D make a new one and make a backup at once"
     )
 

@@ -19,6 +19,7 @@ ONLY_IN = {
     "watchdog": {"scheduler.watch"},
     "tzlocal": {"scheduler.environment"},
     "croniter": {"scheduler.cron"},
+    "wasmtime": {"engine.fourd.compiled"},
 }
 # Decisions: the same answer for the same values, without a disk, a clock, a thread or a process.
 PURE = (
