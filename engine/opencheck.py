@@ -93,11 +93,17 @@ def with_log(
     *,
     has_log: bool,
     integrates: bool,
+    waiting: Path | None = None,
 ) -> Verdict:
-    """The verdict with what the log says; `facts` is a text when it cannot be read, None when it is not there."""
+    """The verdict with what the log says; `facts` is a text when it cannot be read, None when it is not there.
+
+    `waiting` is a folder in which a restore has laid logs that come before it.
+    """
     if verdict.state is not State.GOOD:
         return verdict
     doubts, notes = _log_words(verdict.seen, log, facts, has_log=has_log, integrates=integrates)
+    if waiting is not None and _begins_behind(verdict.seen, facts):
+        doubts = [_integrate_first(log, waiting)]
     return replace(verdict, doubts=(*verdict.doubts, *doubts), notes=(*verdict.notes, *notes))
 
 
@@ -194,6 +200,20 @@ def missing_log_words(log: Path) -> str:
     return (
         f"the log {log} is missing (4D's error 1274): with `Use log` on 4D does not open the data; "
         "bring the log back, or let 4D make a new one and make a backup at once"
+    )
+
+
+def _begins_behind(seen: Seen | None, facts: LogFacts | str | None) -> bool:
+    """Whether operations are missing between data and log."""
+    if seen is None or not isinstance(facts, LogFacts) or facts.last is None:
+        return False
+    return judge_belonging(seen.last, seen.datalink, facts).belonging is Belonging.BEFORE_LOG
+
+
+def _integrate_first(log: Path, waiting: Path) -> str:
+    return (
+        f"the logs in {waiting} come before {log}: integrate them first, in the order of their numbers, "
+        "in 4D's Maintenance and Security Center (page Restore)"
     )
 
 

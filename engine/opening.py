@@ -14,6 +14,7 @@ from engine.inplace import DOING
 from engine.journal import local_time
 from engine.lock import DATABASE_LOCK, current_holder
 from engine.logfile import DescriptorReader, LogFacts, LogUnreadableError, read_log_facts
+from engine.logwords import EARLIER_FOLDER
 from engine.opencheck import Known, State, Verdict, judge_data, with_log
 from engine.openrecord import Look, Record, save_record
 from engine.sets import StoredSet
@@ -48,7 +49,15 @@ def look_and_judge(layout: DatabaseLayout, known: Known | None, *, integrates: b
     names_log = isinstance(found, Seen) and found.log is not None
     has_log = names_log or (known is not None and known.has_log)
     facts = _log_facts(layout.log)
-    return with_log(verdict, layout.log, facts, has_log=has_log, integrates=integrates)
+    earlier = layout.log.parent / EARLIER_FOLDER
+    return with_log(
+        verdict,
+        layout.log,
+        facts,
+        has_log=has_log,
+        integrates=integrates,
+        waiting=earlier if earlier.is_dir() else None,
+    )
 
 
 def which_is_meant(layout: DatabaseLayout, look: Look | None) -> Verdict | None:

@@ -299,6 +299,21 @@ def test_of_damaged_data_the_log_says_nothing() -> None:
 # --- not again --------------------------------------------------------------------------------------
 
 
+def test_logs_that_a_restore_laid_aside_come_first() -> None:
+    waiting = Path("/srv/Logs to integrate")
+    data = judge_data(seen(last=10), None)
+    behind_them = LogFacts(1000, 1000, LogFormat.CURRENT, DATALINK, before=20, first=21, last=30)
+
+    gap = with_log(data, LOG, behind_them, has_log=True, integrates=True, waiting=waiting)
+    after = with_log(data, LOG, log_at(15), has_log=True, integrates=True, waiting=waiting)
+
+    assert gap.doubts == (
+        f"the logs in {waiting} come before {LOG}: integrate them first, in the order of their numbers, "
+        "in 4D's Maintenance and Security Center (page Restore)",
+    )
+    assert (after.doubts, after.notes) == more(5)
+
+
 @pytest.mark.parametrize(
     ("hours", "begun", "is_confirmed", "said"),
     [
