@@ -47,8 +47,6 @@ from engine.version import TOOL
 from settings.layout import DatabaseLayout
 from settings.model import CompressionRate, Settings
 
-_WORTH_TELLING = 256 << 10  # not after every small file
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -216,18 +214,12 @@ class _Meter:
         self._report = around.report
         self._total = job.total_bytes
         self._pace = Pace(around.clock, job.read_rate)
-        self._done = self._untold = 0
+        self._done = 0
 
     def __call__(self, count: int) -> None:
-        self._untold += count
-        if self._untold >= _WORTH_TELLING or self._done == 0:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._done += self._untold
+        self._done += count
         self._report(Progress("saving", self._done, max(self._total, self._done)))
-        self._pace.took(self._untold)
-        self._untold = 0
+        self._pace.took(count)
 
 
 class _Writing:

@@ -43,9 +43,17 @@ def client(terminal: Terminal, *words: str | Path) -> Iterator["subprocess.Popen
         process.communicate(timeout=30)
 
 
+def _size(file: Path) -> int:
+    """0 for a temporary file that is gone again."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def is_saving(app: App) -> bool:
     """Whether more than a frame lies on the disk."""
-    written = [file.stat().st_size for file in app.destination.glob(".backup4d-staging*/*")]
+    written = [_size(file) for file in app.destination.glob(".backup4d-staging*/*")]
     return max(written, default=0) > 2 << 20
 
 

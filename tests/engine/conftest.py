@@ -1,10 +1,18 @@
 """Fixtures that several stories about damage share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.engine.damage_stories import Saved, save
+from tests.engine.stream_stories import let_all_go
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_held() -> Iterator[None]:
+    """Later tests in the same process are given few descriptors."""
+    yield
+    let_all_go()
 
 
 @pytest.fixture(scope="module")

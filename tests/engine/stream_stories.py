@@ -18,8 +18,19 @@ def shipping_app(folder: Path, last: int = 10) -> App:
     return app
 
 
+_made: list[Streamer] = []
+
+
 def streamer(app: App) -> Streamer:
-    return Streamer(app.layout, app.destination, app.clock)
+    """Let go when the test is over (conftest): each holds a log."""
+    _made.append(Streamer(app.layout, app.destination, app.clock))
+    return _made[-1]
+
+
+def let_all_go() -> None:
+    """Nothing is held any more."""
+    while _made:
+        _made.pop().let_go()
 
 
 def add(app: App, first: int, last: int, payload: bytes = b"row") -> bytes:
