@@ -84,7 +84,9 @@ class Gathering:
             with open_what_is_there(self._folder, there) as archive:
                 look = self._find_packed if facts.compression == "zstd" else self._find_shifted
                 found = look(archive, facts, bad)
-                is_foreign = len(bad) == count and not found and _holds_something(archive)
+                is_lost = len(bad) == count and not found
+                # a damaged set of few frames has the lengths it was written with, another set has not
+                is_foreign = is_lost and there != facts and _holds_something(archive)
         left = tuple(text for index, text in problems if index not in found)
         good = count - len(bad) + len(found)
         if there is None or not found:

@@ -24,7 +24,7 @@ from tests.engine.hostile_archives import (
     renew_checksums,
     write_hostile,
 )
-from tests.engine.stories import FRAME
+from tests.engine.stories import FRAME, main_archive, make_app
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,19 @@ def test_lost_bytes_are_named_and_the_file_has_another_name(saved: Saved, tmp_pa
     assert f"lost: bytes 0 to {FRAME} of 2397153" in text_of(tmp_path / "out")
     assert (tmp_path / "out/Data/data.4DD.incomplete").exists()
     assert not (tmp_path / "out/Data/data.4DD").exists()
+
+
+def test_a_set_of_one_frame_that_is_damaged_still_says_what_it_held(tmp_path: Path) -> None:
+    app = make_app(tmp_path, data=b"4DD" * 100)
+    folder = app.backup_set()
+    flip(main_archive(folder), main_archive(folder).stat().st_size // 2, 1)
+
+    found = salvaged(folder, tmp_path / "out")
+
+    assert found.has_manifest
+    assert found.lost_bytes >= 300
+    assert "Data/data.4DD" in text_of(tmp_path / "out")
+    assert "of another set" not in text_of(tmp_path / "out")
 
 
 def test_nothing_is_salvaged_over_what_is_there(saved: Saved, tmp_path: Path) -> None:
