@@ -131,14 +131,14 @@ def plan_in_place(
     chosen = _Chosen(source, wanted, is_with_log=logs is not None)
     live = _Places(source, layout)
     tops = chosen.tops(live)
+    if chosen.has_content and not tops:
+        # the log alone beside other data, told as a restore of all, would be worse than nothing
+        raise _nothing_placed()
     tops += _stale_indexes(tops, chosen, live, layout)
     if logs is not None:
         tops += [path for path in _log_tops(logs) if not _is_within(path, set(tops))]
     if not tops:
-        raise RestoreError(
-            "nothing of this set belongs in the place of a live file",
-            hint="restore it into a new folder: leave out --in-place",
-        )
+        raise _nothing_placed()
     points = mount_points()
     mounted = _mounted(points, layout)
     mounts = tuple(Top(path, mounted[path]) for path in chosen.folders & mounted.keys())
@@ -165,6 +165,13 @@ def plan_in_place(
     )
 
 
+def _nothing_placed() -> RestoreError:
+    return RestoreError(
+        "nothing of this set belongs in the place of a live file; nothing was moved",
+        hint="restore it into a new folder: leave out --in-place",
+    )
+
+
 class _Chosen:
     """The members of a set as far as they matter for what is replaced; gone through twice, as they may be a million."""
 
@@ -173,13 +180,14 @@ class _Chosen:
         self._wanted = wanted
         self._is_with_log = is_with_log
         self._partial: set[bytes] = set()
+        self.has_content = False
         self.kinds: dict[bytes, Kind] = {}
         self.folders: set[bytes] = set()
         self.files: set[bytes] = set()
         self.above: dict[bytes, Attributes] = {}
 
     def tops(self, places: _Places) -> list[bytes]:
-        """The outermost things that were chosen whole."""
+        """The outermost things that were chosen whole; `has_content` is known afterwards: more than a log was chosen."""
         for member in iterate_members(self._folder):
             if not self._is_chosen(member):
                 self._partial.update(_ancestors(member.path))
@@ -189,6 +197,7 @@ class _Chosen:
                 self.folders.add(member.path)
             if member.role is Role.LOG or not self._is_chosen(member):
                 continue
+            self.has_content = True
             if member.path not in self._partial and places.is_owned(member.path):
                 found[member.path] = None
                 self.kinds[member.path] = member.kind

@@ -48,6 +48,8 @@ def plan_logs(request: LogRequest, candidates: Iterable[Candidate]) -> LogPlan:
     chain = _Chain() if position is None else _build_chain(logs, position, own_log)
     unused = _explain_unused(logs, chain, position)
     plan = _settle(request, chain, (*refused, *copies, *unused), own)
+    if any(one.damage is not None for one in candidates):
+        plan = replace(plan, unbroken=False)
     return replace(plan, sentences=render_log_plan(plan, request))
 
 

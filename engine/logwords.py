@@ -51,7 +51,8 @@ def render_log_plan(plan: LogPlan, request: LogRequest) -> tuple[str, ...]:
     """The report on a plan, most important first: each line one sentence without a full stop."""
     if plan.current is None and not plan.left_out:
         return ("no log was saved with this set and none is at hand", *_opening(plan, request))
-    lines = [*_placed(plan, request), *_continuity(plan, request), *_opening(plan, request)]
+    lines = [*_placed(plan, request), *_continuity(plan, request), *_damaged(plan)]
+    lines += _opening(plan, request)
     lines += [_unused(one) for one in plan.left_out if one.why in _WHY]
     if request.mode is LogMode.SET and plan.left_out:
         lines.append("operations after this backup are not brought back, as asked for")
@@ -137,6 +138,16 @@ def _continuity(plan: LogPlan, request: LogRequest) -> list[str]:
             " logs is not of these data"
         )
     return lines
+
+
+def _damaged(plan: LogPlan) -> list[str]:
+    """Shipped logs that hold less than was shipped; one of which nothing is left is told with those not placed."""
+    placed = () if plan.current is None else (*plan.earlier, plan.current)
+    return [
+        f"{_name(one)} counts only as far as its ledger proves it: {one.damage}"
+        for one in (*placed, *(left.candidate for left in plan.left_out))
+        if one.damage is not None and one.known is not None
+    ]
 
 
 def _gap(gap: Gap, request: LogRequest) -> str:

@@ -98,8 +98,6 @@ def plan_log_placing(source: SetSource, wish: LogWish) -> LogPlacing | None:
     live = None if layout is None else layout.log
     with ExitStack() as stack:
         readers = list(_readers(source, own, live, wish.others, stack))
-        if wish.mode is LogMode.CURRENT:
-            readers += _shipped_readers(source, stack)
         own_facts = next((_facts(reader) for at, reader in readers if at == _number(source)), None)
         candidates = [
             Candidate(at, _facts(reader))
@@ -107,6 +105,8 @@ def plan_log_placing(source: SetSource, wish: LogWish) -> LogPlacing | None:
             else _candidate(at, reader, own_facts, own if at is LIVE else None)
             for at, reader in readers
         ]
+        if wish.mode is LogMode.CURRENT:
+            candidates += _shipped(source, own_facts, stack)
         request = LogRequest(
             wish.mode,
             _data_facts(source, data),
@@ -234,12 +234,14 @@ def _readers(
         yield LIVE, DescriptorReader(descriptor)
 
 
-def _shipped_readers(
-    source: SetSource, stack: ExitStack
-) -> Iterator[tuple[Source, ByteReader | str]]:
+def _shipped(
+    source: SetSource, own_facts: LogFacts | str | None, stack: ExitStack
+) -> Iterator[Candidate]:
     """Logs that were shipped to the folder the set lies in."""
     facts = source.manifest.facts
-    yield from shipped_logs(source.archives.parent, facts.base, Path(facts.data_file), stack)
+    for one in shipped_logs(source.archives.parent, facts.base, Path(facts.data_file), stack):
+        candidate = _candidate(one.source, one.reader, own_facts, None)
+        yield replace(candidate, damage=one.damage)
 
 
 def _open_member(

@@ -1,6 +1,10 @@
-"""Shipped logs for a restore: the pieces beside a set, each as far as its ledger vouches for every byte."""
+"""Shipped logs for a restore: the pieces beside a set, each as far as its ledger vouches for every byte.
+
+What a ledger promises and its piece does not hold is said: nothing that was told as shipped is left out in silence.
+"""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from engine.files import open_regular
 from engine.logfile import ByteReader
 from engine.logplan import Shipped
 from engine.streamfolder import piece_numbers, stream_folders
+from engine.streamledger import Ledger
 from engine.streampiece import data_name, read_ledger, sound_entries
 
 
@@ -26,10 +31,19 @@ class PieceReader:
         return os.pread(self.descriptor, min(count, max(0, self.size - offset)), offset)
 
 
+@dataclass(frozen=True, slots=True)
+class ShippedLog:
+    """A piece, with a reader or why there is none; `damage` is why less can be read than was shipped, None when all can."""
+
+    source: Shipped
+    reader: ByteReader | str
+    damage: str | None = None
+
+
 def shipped_logs(
     destination: Path, base: str, data_file: Path, stack: ExitStack
-) -> Iterator[tuple[Shipped, ByteReader | str]]:
-    """Every shipped log of a data file, with a reader, or why there is none; all of it is compared with its ledger."""
+) -> Iterator[ShippedLog]:
+    """Every shipped log of a data file; all of it is compared with its ledger."""
     try:
         folders = stream_folders(destination, base, data_file)
     except OSError:
@@ -38,20 +52,50 @@ def shipped_logs(
         try:
             numbers = piece_numbers(folder)
         except OSError as error:
-            yield Shipped(folder, 0), f"{folder} cannot be read: {error.strerror}"
+            yield _unread(Shipped(folder, 0), f"{folder} cannot be read: {error.strerror}")
             continue
         for number in numbers:
-            yield Shipped(folder, number), _reader(folder, number, stack)
+            yield _compared(Shipped(folder, number), stack)
 
 
-def _reader(folder: Path, number: int, stack: ExitStack) -> ByteReader | str:
+def _unread(source: Shipped, why: str) -> ShippedLog:
+    return ShippedLog(source, why, why)
+
+
+def _compared(source: Shipped, stack: ExitStack) -> ShippedLog:
     try:
-        ledger = read_ledger(folder, number)
-        descriptor = stack.enter_context(open_regular(folder / data_name(number), links=False))
-        size = os.fstat(descriptor.fileno()).st_size
-        sound = sound_entries(descriptor.fileno(), ledger.entries, size, all_of_them=True)
+        ledger = read_ledger(source.folder, source.piece)
     except EngineError as error:
-        return str(error)
+        return _unread(source, str(error))
     except OSError as error:
-        return f"it cannot be read: {error.strerror}"
-    return PieceReader(descriptor.fileno(), sound[-1].end if sound else 0)
+        return _unread(source, f"its ledger cannot be read: {error.strerror}")
+    file = source.folder / data_name(source.piece)
+    try:
+        descriptor = stack.enter_context(open_regular(file, links=False)).fileno()
+        size = os.fstat(descriptor).st_size
+        sound = sound_entries(descriptor, ledger.entries, size, all_of_them=True)
+    except EngineError as error:
+        return _unread(source, f"{error}; {_promise(ledger)}")
+    except OSError as error:
+        return _unread(source, f"it cannot be read: {error.strerror}; {_promise(ledger)}")
+    if len(sound) == len(ledger.entries):
+        return ShippedLog(source, PieceReader(descriptor, ledger.end))
+    good = sound[-1].end if sound else 0
+    damage = _damage(file, ledger, good, ledger.entries[len(sound)].end, size)
+    return ShippedLog(source, PieceReader(descriptor, good) if good else damage, damage)
+
+
+def _damage(file: Path, ledger: Ledger, good: int, bad: int, size: int) -> str:
+    """`bad` is the end of the first stretch that is not what was shipped."""
+    if bad > size:
+        what = f"it ends at byte {size}, {ledger.end} were shipped"
+    else:
+        what = f"bytes {good} to {bad} do not have the digest in its ledger"
+    how = f"`backup4d log check {shlex.quote(str(file))}` shows what is readable of it"
+    return f"it is damaged behind byte {good}: {what}; {_promise(ledger)}; {how}"
+
+
+def _promise(ledger: Ledger) -> str:
+    if ledger.last is None:
+        return "by its ledger no operation was shipped in it"
+    return f"by its ledger operation {ledger.last} was shipped"

@@ -99,6 +99,7 @@ class _Import:
         self._way = way
         self._clock = _DatedClock(clock, origin.ended)
         self._base = into.layout.data_file.stem
+        self._roots: tuple[tuple[str, str], ...] = ()
 
     def run(self) -> Imported:
         destination = self._into.destination
@@ -155,6 +156,7 @@ class _Import:
         if self._origin.log is not None:
             log = paths.place_log(self._proved(self._origin.log, scratch / "log"))
         paths.date(self._origin.ended)
+        self._roots = paths.live_roots()
         log_path = None if log is None else archive_path(self._layout.log, self._layout)
         return Sources(paths.roots(), log, log_path, (), (), ())
 
@@ -173,7 +175,7 @@ class _Import:
 
     def _write(self, staging: Path, held: Path, sources: Sources) -> SetFacts:
         facts = first_facts(self._layout, sources, self._origin.number, self._origin.started, None)
-        facts = replace(facts, tool=f"{TOOL}, imported from {self._origin.file.name}", roots=())
+        facts = replace(facts, tool=f"{TOOL}, imported from {self._origin.file.name}", roots=self._roots)
         job = Job(
             layout=self._layout,
             settings=self._into.reading.settings,

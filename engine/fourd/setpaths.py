@@ -67,6 +67,26 @@ class SetPaths:
             Root(self._root / os.fsdecode(path), path, self._roles[path]) for path in paths
         )
 
+    def live_roots(self) -> tuple[tuple[str, str], ...]:
+        """Where each belongs on this machine, as a manifest says it: a restore in place and a comparison go by it.
+
+        Files one by one, as nothing says that a folder was saved whole; but a project was.
+        """
+        paths = set(self._roles)
+        if any(_is_project(path) for path in paths):
+            paths = {path for path in paths if not path.startswith(b"Project/")} | {b"Project"}
+        return tuple(
+            (str(self._live(name)), name.encode("utf-8", "replace").decode())
+            for name in sorted(map(os.fsdecode, paths))
+        )
+
+    def _live(self, name: str) -> Path:
+        """The reverse of engine.content.archive_path, for what has a place below the application or beside the data."""
+        data = self._layout.data_file
+        if _is_data(name) and not data.is_relative_to(self._layout.package):
+            return data.parent / name[5:]
+        return self._layout.package / name
+
     def _move(self, file: Path, path: bytes, role: Role) -> None:
         target = self._root / os.fsdecode(path)
         if path in self._roles or os.path.lexists(target):
@@ -78,3 +98,8 @@ class SetPaths:
 
 def _is_data(name: str) -> bool:
     return name.startswith("Data/")
+
+
+def _is_project(path: bytes) -> bool:
+    folder, _, name = path.partition(b"/")
+    return folder == b"Project" and b"/" not in name and name.lower().endswith(b".4dproject")

@@ -31,6 +31,7 @@ def old(app: App, tmp_path: Path) -> Path:
     files = {
         f"./{base}.4DD::DataFile": DATA,
         f"./{base}.4DIndx::C:\\app\\": content(70_000, 22),
+        "./Project/App.4DProject::": b"{}",
         "./Project/Sources/catalog.4DCatalog::": b"<catalog/>",
         "./Settings/settings.4DSettings::": b"<settings/>",
     }

@@ -118,9 +118,14 @@ def test_a_restore_compares_every_stretch_and_takes_what_stands_before_the_damag
     data.write_bytes(content)
 
     with ExitStack() as stack:
-        ((_, reader),) = shipped_logs(app.destination, "data", app.data_file, stack)
-        assert not isinstance(reader, str)
-        size = reader.size
+        (found,) = shipped_logs(app.destination, "data", app.data_file, stack)
+        assert not isinstance(found.reader, str)
+        size = found.reader.size
 
     assert len(ends) > 6
     assert size == ends[1]
+    assert found.damage is not None
+    assert (
+        f"it is damaged behind byte {ends[1]}: bytes {ends[1]} to {ends[2]} do not" in found.damage
+    )
+    assert "by its ledger operation 59 was shipped" in found.damage
