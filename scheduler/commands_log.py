@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from engine.datalook import Seen, Unusable, examine, look_at
-from engine.errors import Exit, MissingSetError, SourceError
+from engine.errors import DamagedError, Exit, MissingSetError, SourceError
 from engine.logactivity import read_activity
 from engine.logcheck import LogCheck, check_log
 from engine.logfile import Stamp, begins_with, read_log_facts
@@ -81,16 +81,22 @@ def log_info(
         at = _open(stack, ctx, file, structure)
         report = stack.enter_context(progress_shown(at.context.clock, quiet=as_json))
         activity = read_activity(at.log.reader, _teller(report, at.log, "reading"))
+        is_damaged = activity.facts.is_torn and check_log(at.log.reader).is_damaged
+        if is_damaged:
+            warn(
+                f"{file}: damaged; what is counted here ends at byte {activity.facts.whole_bytes}: see backup4d log check"
+            )
+        code = Exit.DAMAGED if is_damaged else Exit.DONE
         if as_json:
             say_json(activity_json(activity, at.tables))
-            return Exit.DONE
+            return code
         rows = [("log", str(file)), *facts_rows(activity.facts, at.context.zone)]
         rows.append(("records", f"{activity.records}, {activity.changes} of them change data"))
         if activity.not_understood:
             rows.append(("not understood", f"{activity.not_understood} records: see log check"))
         say_lines(f"{name:<15}{words}" for name, words in rows)
         say_lines(activity_lines(activity, at.tables, at.context.zone, every=every))
-    return Exit.DONE
+    return code
 
 
 @log_group.command("list")
@@ -229,6 +235,12 @@ def _teller(report: Report, log: OpenLog, phase: str) -> Any:  # noqa: ANN401 - 
 
 def _follow(log: OpenLog, earlier: Path) -> Following:
     with open_log(earlier) as other:
+        if check_log(other.reader).is_damaged:
+            raise DamagedError(
+                f"{earlier} is damaged: nobody can say whether this log carries it on",
+                code=0,
+                hint=f"see what of it is good: backup4d log check '{earlier}'",
+            )
         before = read_log_facts(other.reader)
     after = read_log_facts(log.reader)
     return judge_sequel(before, after, begins_so=begins_with(log.reader, before))

@@ -311,3 +311,21 @@ def test_a_data_file_that_cannot_be_looked_at_is_told(
 
     assert printed.code == 1
     assert "it is missing" in printed.err
+
+
+def test_of_a_damaged_log_info_says_so_and_nothing_is_judged_by_it(
+    terminal: Terminal, work: App, tmp_path: Path
+) -> None:
+    content = bytearray(morning().content())
+    second = content.index(b"d4bd", content.index(b"d4bd") + 4)
+    content[second] ^= 0xFF
+    damaged = tmp_path / "damaged.journal"
+    damaged.write_bytes(content)
+
+    told = terminal.types("log", "info", damaged)
+    judged = terminal.types("log", "check", "--follows", damaged, work.log)
+
+    assert told.code == 5
+    assert f"ends at byte {second}" in told.err
+    assert judged.code == 5
+    assert "is damaged: nobody can say" in judged.err
