@@ -20,7 +20,7 @@ from engine.progress import Report, silent
 from engine.stop import StopRequest
 from scheduler.commands_sets import stop_on_signals
 from scheduler.context import context_of
-from scheduler.options import JSON
+from scheduler.options import JSON, PathAsTyped
 from scheduler.screen import progress_shown, say_json, warn
 from scheduler.words_4bk import (
     error_row,
@@ -33,9 +33,7 @@ from scheduler.words_4bk import (
     say_rescued,
 )
 
-_FILES = click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+_FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PathAsTyped())
 _ONLY = click.option(
     "--only",
     "patterns",
@@ -100,8 +98,8 @@ def verify(ctx: click.Context, files: tuple[Path, ...], *, quick: bool, as_json:
 
 
 @archives.command("extract")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), help="The folder to make.")
+@click.argument("file", metavar="FILE", type=PathAsTyped())
+@click.option("--to", type=PathAsTyped(), help="The folder to make.")
 @_ONLY
 @click.option(
     "--as-stored",

@@ -18,6 +18,7 @@ KIND = 1
 LARGEST = 32768
 _BLOCK = struct.Struct("<4sIII16s16s")
 BLOCK_HEAD_BYTES = _BLOCK.size
+_SEARCHED = 1 << 20
 # 32768 bytes in copies of 18: 1821 of 2 bytes, a control word for 16 of them, the flags
 SMALLEST_FULL = 1821 * 2 + 114 * 2 + 4
 
@@ -136,7 +137,9 @@ def check_archive_head(reader: ByteReader) -> tuple[str, ...]:
             raise NotKnownError("it holds no block at all")
         return ()
     if not _has_block_at(reader, HEAD_BYTES):
-        raise NotKnownError(_why_not_known(head))
+        if not _has_block_behind(reader):
+            raise NotKnownError(_why_not_known(head))
+        return ("its beginning is damaged: blocks of an archive of 4D stand further on",)
     note = (
         f"the first {HEAD_BYTES} bytes are {head.hex()}, in every archive known to this program they are"
         f" {ARCHIVE_HEAD.hex()}: changed since, or an archive of another kind (segments, redundancy)"
@@ -150,6 +153,17 @@ def _why_not_known(head: bytes) -> str:
     if head != ARCHIVE_HEAD:
         return f"its header {head[4:].hex()} is not known to this program (segments, redundancy?)"
     return "after its header stands no block of a kind that is known to this program"
+
+
+def _has_block_behind(reader: ByteReader) -> bool:
+    """Whether a whole block stands in the first MiB: then its beginning was overwritten."""
+    start = reader.read(0, _SEARCHED)
+    at = start.find(BLOCK_TAG)
+    while at >= 0:
+        if _has_block_at(reader, at):
+            return True
+        at = start.find(BLOCK_TAG, at + 1)
+    return False
 
 
 def _has_block_at(reader: ByteReader, offset: int) -> bool:

@@ -194,3 +194,16 @@ def test_a_pipe_does_not_keep_anybody_waiting(terminal: Terminal, tmp_path: Path
     os.mkfifo(tmp_path / "pipe")
 
     assert terminal.types("4bk", "verify", tmp_path / "pipe").code == 1
+
+
+def test_an_archive_whose_beginning_is_gone_is_damaged_and_gives_back_what_follows(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    bad = written(tmp_path / "bad.4BK", bytes(512) + GOOD[512:])
+
+    quick = terminal.types("4bk", "verify", "--quick", bad)
+    printed = terminal.types("4bk", "extract", bad, "--to", tmp_path / "out")
+
+    assert (quick.code, printed.code) == (5, 5)
+    contents = [file.read_bytes() for file in (tmp_path / "out").iterdir()]
+    assert list(FILES.values())[3] in contents
