@@ -90,11 +90,22 @@ def choose(
             context, target, number=number, until=until, data_file=data_file, anyway=anyway
         )
     except SettingsNotFoundError:
-        warn(
-            "when the application itself is gone, name the folder of a set, and where it is to be: "
-            f"backup4d restore '/backups/data[0007]' --to '{named}'"
-        )
+        warn(_when_gone(named))
         raise
+
+
+def _when_gone(named: Path) -> str:
+    """What to type when there is no application at the path that was typed."""
+    newest = max((facts.number for facts in _all_facts(named)), default=None)
+    if newest is not None:
+        return (
+            f"{named} holds sets, up to number {newest}; where the application is to be: "
+            f"backup4d restore '{named}' --latest --to FOLDER; one certain set: name its own folder"
+        )
+    return (
+        "when the application itself is gone, name the folder of a set, and where it is to be: "
+        f"backup4d restore '/backups/data[0007]' --to '{named}'; or the backup folder with --latest for the newest"
+    )
 
 
 def choose_latest(

@@ -226,6 +226,16 @@ def test_sets_of_a_renamed_application_are_named(terminal: Terminal, app: App) -
     assert str(app.data_file) in printed.err
 
 
+def test_the_folder_of_the_sets_is_no_place_to_restore_to(terminal: Terminal, app: App) -> None:
+    folder = app.backup_set()
+
+    printed = terminal.types("restore", folder.parent)
+
+    assert printed.code == 2
+    assert f"backup4d restore '{folder.parent}' --latest --to FOLDER" in printed.err
+    assert f"--to '{folder.parent}'" not in printed.err
+
+
 def test_when_the_application_is_gone_the_way_is_said(terminal: Terminal, app: App) -> None:
     app.backup()
     shutil.rmtree(app.package)
