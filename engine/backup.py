@@ -278,7 +278,7 @@ class _Run:
             self.hook_notes += written.notes
             self.notes += written.warnings
         with self._unharmed("the log could not be compared with the set before"):
-            log = watch_log(staging, plan.before, layout)
+            log = watch_log(staging, plan.before, layout, was_saved=plan.log_was_saved)
             self.notes += log.notes
             self._missing_log = log.missing
         return written.facts

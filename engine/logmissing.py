@@ -1,9 +1,11 @@
 """A log that ought to be there and is not: 4D's error 1274, and what it means. Pure but for a look whether it is there."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from engine.sets import StoredSet
 from settings.layout import DatabaseLayout
 
 _LONGEST = 255
@@ -16,7 +18,8 @@ HINT = (
 def missing_log(layout: DatabaseLayout, named: str | None, *, was_saved: bool) -> str | None:
     """Why the log ought to be there, in a sentence; None when it is there, or nothing says that there is one.
 
-    `named` is the path of the log in the header of the data file, `was_saved` whether the last set holds one.
+    `named` is the path of the log in the header of the data file, `was_saved` whether a kept set holds one
+    (`has_saved`).
     """
     if is_there(layout.log):
         return None
@@ -26,10 +29,20 @@ def missing_log(layout: DatabaseLayout, named: str | None, *, was_saved: bool) -
             f"the log of {layout.data_file} is {other}, which no backup saves:"
             f" saved is {layout.log.name} beside the data file"
         )
-    why = "the data file names it" if named is not None else "the last set holds it"
+    why = "the data file names it" if named is not None else "a kept set holds it"
     if named is None and not was_saved:
         return None
     return f"the log {layout.log} is missing, though {why}"
+
+
+def has_saved(sets: Iterable[StoredSet]) -> bool:
+    """Whether one of these sets holds a log: it is missed until there is a newer one, however many were made without."""
+    return any(holds_log(stored) for stored in sets)
+
+
+def holds_log(stored: StoredSet) -> bool:
+    """Whether a set holds a log."""
+    return any(role == "log" for role, _ in stored.facts.files)
 
 
 def is_there(log: Path) -> bool:

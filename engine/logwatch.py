@@ -44,15 +44,20 @@ class LogReport:
     missing: EngineError | None = None
 
 
-def watch_log(folder: Path, before: Path | None, layout: DatabaseLayout) -> LogReport:
-    """Compare the log in a set with that in the set before, and with its data; nothing when it cannot be read."""
+def watch_log(
+    folder: Path, before: Path | None, layout: DatabaseLayout, *, was_saved: bool
+) -> LogReport:
+    """Compare the log in a set with that in the set before, and with its data; nothing when it cannot be read.
+
+    `was_saved`: a kept set holds one.
+    """
     data = _data_facts(folder)
     with suppress(EngineError, OSError):
         if log_archive(folder) is not None:
             return LogReport(tuple(_notes(folder, before, data)))
     if data is None:  # none was asked for
         return LogReport()
-    text = missing_log(layout, data.log, was_saved=before is not None and _holds_log(before))
+    text = missing_log(layout, data.log, was_saved=was_saved)
     if text is None:
         return LogReport()
     return LogReport(missing=EngineError(text, hint=HINT, code=Code.LOG_UNAVAILABLE))
@@ -100,12 +105,6 @@ def belonging_words(belongs: Belongs) -> list[str]:
             return [f"Log : {words}: it is an older or another log, and 4D may refuse it"]
         case _:
             return []
-
-
-def _holds_log(folder: Path) -> bool:
-    with suppress(EngineError, OSError):
-        return log_archive(folder) is not None
-    return False
 
 
 def _log_facts(folder: Path) -> LogFacts | None:

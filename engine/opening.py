@@ -14,6 +14,7 @@ from engine.inplace import DOING
 from engine.journal import local_time
 from engine.lock import DATABASE_LOCK, current_holder
 from engine.logfile import DescriptorReader, LogFacts, LogUnreadableError, read_log_facts
+from engine.logmissing import holds_log
 from engine.logwords import EARLIER_FOLDER
 from engine.opencheck import Known, State, Verdict, judge_data, with_log
 from engine.openrecord import Look, Record, save_record
@@ -32,13 +33,17 @@ def known_of(look: Look | None, newest: StoredSet | None, zone: tzinfo) -> Known
         found = data_in_set(newest.folder).found
         if isinstance(found, Seen):
             source = f"in set {newest.number}, {local_time(newest.facts.started, zone)}"
-            has_log = any(role == "log" for role, _ in newest.facts.files)
-            return Known(found, source, has_log)
+            return Known(found, source, holds_log(newest))
     return None
 
 
-def look_and_judge(layout: DatabaseLayout, known: Known | None, *, integrates: bool) -> Verdict:
-    """Whether 4D can open it. Nothing is written; it makes no difference whether 4D works on the file."""
+def look_and_judge(
+    layout: DatabaseLayout, known: Known | None, *, integrates: bool, was_saved: bool = False
+) -> Verdict:
+    """Whether 4D can open it. Nothing is written; it makes no difference whether 4D works on the file.
+
+    `was_saved`: a kept set holds a log.
+    """
     data_file = layout.data_file
     found = look_at(data_file, () if known is None else known.seen.places)
     if isinstance(found, Unusable) and found.trouble is Trouble.MISSING:
@@ -47,7 +52,7 @@ def look_and_judge(layout: DatabaseLayout, known: Known | None, *, integrates: b
             found = Unusable(Trouble.AWAY, f"{found.text}, and the volume {absent} is not mounted")
     verdict = judge_data(found, known)
     names_log = isinstance(found, Seen) and found.log is not None
-    has_log = names_log or (known is not None and known.has_log)
+    has_log = names_log or was_saved or (known is not None and known.has_log)
     facts = _log_facts(layout.log)
     earlier = layout.log.parent / EARLIER_FOLDER
     return with_log(

@@ -27,6 +27,7 @@ from engine.errors import (
     SourceError,
 )
 from engine.files import make_folder, room
+from engine.logmissing import has_saved
 from engine.member import Role
 from engine.sets import Inventory, Removal, belongs_to_destination, plan_rotation
 from engine.walk import Found, Problem, Skip, walk
@@ -69,13 +70,15 @@ class Sources:
 class Plan:
     """One backup, decided: `remove_before` goes before writing, the rest of rotation afterwards.
 
-    `before` is the newest set that stays: what has not changed since is taken over from it.
+    `before` is the newest set that stays: what has not changed since is taken over from it. `log_was_saved`: one of
+    the sets there are holds a log.
     """
 
     number: int
     remove_before: tuple[Removal, ...]
     needed_bytes: int
     before: Path | None = None
+    log_was_saved: bool = False
 
 
 def resolve_destination(layout: DatabaseLayout, settings: Settings, path_map: PathMap) -> Path:
@@ -257,7 +260,8 @@ def plan_backup(
     gone = {removal.stored.number for removal in before}
     staying = [stored.folder for stored in inventory.sets if stored.number not in gone]
     newest = staying[-1] if staying else None
-    return Plan(max(inventory.highest, known_number) + 1, before, needed, newest)
+    number = max(inventory.highest, known_number) + 1
+    return Plan(number, before, needed, newest, has_saved(inventory.sets))
 
 
 def _refuse_large_files(kind: str, largest: int) -> None:

@@ -26,7 +26,7 @@ def clean_up(
     warnings: list[str] = []
     for folder in {destination, where} - {None}:
         if folder is not None:
-            warnings += _remove_leftovers(folder, layout)
+            warnings += remove_leftovers(folder, layout)
     if traces is None:
         return warnings
     try:
@@ -39,7 +39,7 @@ def clean_up(
     return warnings
 
 
-def _remove_leftovers(destination: Path, layout: DatabaseLayout) -> list[str]:
+def remove_leftovers(destination: Path, layout: DatabaseLayout) -> list[str]:
     """Remove half-made work, one by one; what cannot be removed is said."""
     data_file, package = layout.data_file, layout.package
     # a name without a writer was given by an older release, on this machine

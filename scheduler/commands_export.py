@@ -6,6 +6,8 @@ import click
 
 from engine.errors import Exit
 from engine.fourd.exporting import Exported, export_set
+from engine.inplaceplan import resolved
+from engine.manifest import MANIFEST, SetFacts
 from engine.setsource import open_set
 from scheduler.commands_4bk import way_of
 from scheduler.commands_sets import stop_on_signals
@@ -48,14 +50,31 @@ def export(
     else:
         layout = context.layout(target, data_file)
         chosen = choose_set(context.inventory(layout), number).folder
+    source = open_set(chosen)
+    place = _place(folder, source.manifest.facts)
     with progress_shown(context.clock, quiet=as_json) as report:
         way = way_of(stop_on_signals(), report, "reading back")
-        exported = export_set(open_set(chosen), folder.absolute(), way)
+        exported = export_set(source, place, way)
     if as_json:
         say_json(_row(chosen, exported))
     else:
         _say(exported)
     return Exit.PARTIAL if exported.left_out else Exit.DONE
+
+
+def _place(folder: Path, facts: SetFacts) -> Path:
+    """Where they go. Never into a set, the live application, or the folder one stands in, as a restore."""
+    place = resolved(folder.absolute())
+    if place == resolved(Path.cwd()):
+        raise click.UsageError("--4bk names the current folder; name another one")
+    if any((parent / MANIFEST).exists() for parent in (place, *place.parents)):
+        raise click.UsageError(f"{place} lies in a set; rotation would remove it with the set")
+    for live in (Path(facts.package), Path(facts.data_file).parent):
+        if place.is_relative_to(resolved(live)):
+            raise click.UsageError(
+                f"{place} lies in the live application; name a folder outside it"
+            )
+    return place
 
 
 def _row(chosen: Path, exported: Exported) -> dict[str, object]:

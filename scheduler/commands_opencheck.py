@@ -15,6 +15,7 @@ import click
 from engine.autorestore import Brought, data_in_set, restore_automatically, undo_if_dead
 from engine.errors import DestinationError, EngineError, Exit
 from engine.lock import DATABASE_LOCK, read_traces
+from engine.logmissing import has_saved, is_there
 from engine.logplan import LogMode
 from engine.opencheck import State, Verdict, judge_set_data
 from engine.opening import (
@@ -137,7 +138,13 @@ class _Check:
         if look is None or look.data_file != self._layout.data_file:
             look, newest = None, next(reversed(sets_at(self._policy, self._layout)), None)
         known = known_of(look, newest, self._context.zone)
-        return look_and_judge(self._layout, known, integrates=self._policy.integrates)
+        # the backup folder is asked only when there is a log to be missed
+        was_saved = not is_there(self._layout.log) and has_saved(
+            sets_at(self._policy, self._layout)
+        )
+        return look_and_judge(
+            self._layout, known, integrates=self._policy.integrates, was_saved=was_saved
+        )
 
     # --- good
 

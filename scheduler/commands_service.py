@@ -258,7 +258,7 @@ def _say_status(status: Status, context: Context, run: dict[str, Any] | None) ->
     say(status.package)
     _say_run(status, run, context)
     if status.last is None:
-        say("  last backup none yet")
+        say(f"  last backup {'none yet' if status.destination else 'not known'}")
     else:
         result = "ok" if status.last.code == 0 else f"error {status.last.code}"
         say(f"  last backup {time_words(status.last.ended, zone)}, {result}: {status.last.text}")

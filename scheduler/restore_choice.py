@@ -20,12 +20,10 @@ from engine.sealed import SUFFIX
 from engine.sets import Inventory, StoredSet, take_inventory
 from engine.streamfolder import stream_folders
 from scheduler.context import Context, choose_set, choose_set_until
+from scheduler.lost import recall_lost
 from scheduler.screen import warn
-from scheduler.state import StateError, load_state
 from settings.errors import SettingsError, SettingsNotFoundError
 from settings.layout import DatabaseLayout
-from settings.paths import resolve_path
-from settings.reader import load_settings
 
 _OF_AN_APPLICATION = ("Project", "Settings", "Data", "Preferences")
 _ARCHIVE_ENDINGS = (".zst", ".tar", ".journal")
@@ -161,15 +159,10 @@ def _of_backup_folder(
 
 def _of_lost(context: Context, package: Path, data_file: Path | None) -> Choice | None:
     """By what the service remembers of its settings; None when it remembers none."""
-    folder = context.at_home_of(package).environment.state_folder
-    with suppress(OSError, StateError, SettingsError):
-        for file in sorted(folder.glob("*.json")):
-            state = load_state(file)
-            if state is None or state.package != str(package):
-                continue
-            settings = load_settings(file.with_suffix(".4DSettings")).settings
-            destination = resolve_path(settings.destination, package, context.service.path_map)
-            return _of_backup_folder(destination, data_file, package)
+    lost = recall_lost(context, package)
+    if lost is not None:
+        with suppress(OSError):
+            return _of_backup_folder(lost.destination, data_file, package)
     return None
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,13 +37,15 @@ class Errand:
 class Report:
     """What the thread says of itself: `held` is why nothing is shipped now, None when all is well; monotonic seconds.
 
-    `looking_since` is None while it waits, `held_since` while nothing holds it.
+    `looking_since` is None while it waits, `held_since` while nothing holds it, `behind_since` while
+    it has seen nothing that was not shipped.
     """
 
     stand: Stand | None = None
     held: str | None = None
     held_since: float | None = None
     looking_since: float | None = None
+    behind_since: float | None = None
 
 
 class Shipper:
@@ -87,26 +89,28 @@ class Shipper:
         if self.report.held != held:
             _log.exception("%s: %s", self.errand.layout.package, held)
         since = self.report.held_since or self._clock.monotonic()
-        self.report = Report(self.report.stand, held, since)
+        behind_since = self.report.behind_since
+        self.report = Report(self.report.stand, held, since, behind_since=behind_since)
         self._wait.pause(_HELD_SECONDS)
 
     def _turn(self, streamer: Streamer) -> None:
         """One look, and the wait after it."""
         log, half = self.errand.layout.log, self.errand.lag.total_seconds() / 2
         before, now = self.report, self._clock.monotonic()
-        self.report = Report(before.stand, before.held, before.held_since, now)
+        behind = now if before.behind_since is None else before.behind_since
+        self.report = Report(before.stand, before.held, before.held_since, now, behind)
         seen = signature(log)
         try:
             stand = streamer.look()
         except HeldError as error:
             self.events.extend(streamer.take_events())
             since = now if before.held_since is None else before.held_since
-            self.report = Report(before.stand, str(error), since)
+            self.report = Report(before.stand, str(error), since, behind_since=behind)
             self._tries += 1
             self._wait.pause(half if self._tries <= _QUICK_TRIES else max(half, _HELD_SECONDS))
             return
         self.events.extend(streamer.take_events())
-        self.report = Report(stand)
+        self.report = Report(stand, behind_since=behind if stand.more else None)
         self._tries = 0
         if stand.more:
             # a log of many GiB that is shipped for the first time leaves the disks to others in between
@@ -128,6 +132,7 @@ class Shipper:
                 log, seen, IDLE_SECONDS, unwatched=max(_UNWATCHED_SECONDS, half)
             ):
                 self._quiet = 0
+                self.report = replace(self.report, behind_since=self._clock.monotonic())
                 # the first record of many: they are shipped together
                 self._wait.pause(half)
                 return

@@ -59,7 +59,8 @@ class Shipping:
         held = _held(report, now)
         since = report.held_since if report.held_since is not None else report.looking_since
         seconds = None if held is None or since is None else round(now - since)
-        return {"held": held, "seconds": seconds}
+        behind = None if report.behind_since is None else round(now - report.behind_since, 1)
+        return {"held": held, "seconds": seconds, "behind_seconds": behind}
 
     def _begin(self, database: Served, errand: Errand) -> None:
         try:

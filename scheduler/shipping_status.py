@@ -51,7 +51,20 @@ def with_held(status: ShippingStatus | None, row: dict[str, Any] | None) -> Ship
         is_served=True,
         held=None if held is None else str(held),
         held_seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        lag=_since_it_was_seen(status, row),
     )
+
+
+def _since_it_was_seen(status: ShippingStatus, row: dict[str, Any]) -> StreamLag:
+    """A record may bear any date: what it says to be old counts from when the service first saw it."""
+    behind = status.lag.behind
+    if behind is None or behind.seconds is None or "behind_seconds" not in row:
+        return status.lag
+    if behind.seconds <= status.limit:
+        return status.lag
+    seen = row["behind_seconds"]
+    seconds = min(behind.seconds, float(seen)) if isinstance(seen, int | float) else 0.0
+    return replace(status.lag, behind=replace(behind, seconds=seconds))
 
 
 def shipping_trouble(status: ShippingStatus | None) -> list[str]:
@@ -63,9 +76,10 @@ def shipping_trouble(status: ShippingStatus | None) -> list[str]:
     if problem is None and seconds <= status.limit:
         return []
     words = "the log is not shipped"
-    if behind is not None and behind.operations:
+    if behind is not None and behind.bytes:
+        what = _operations(behind.operations) if behind.operations else size_words(behind.bytes)
         age = duration_words(timedelta(seconds=seconds))
-        words += f": {_operations(behind.operations)}, the oldest {age} old, in the application's log alone"
+        words += f": {what}, the oldest {age} old, in the application's log alone"
     return [words if problem is None else f"{words}: {problem}"]
 
 
@@ -94,8 +108,12 @@ def _behind_words(status: ShippingStatus) -> str:
     behind = status.lag.behind
     if behind is None or not behind.bytes:
         return "nothing is behind"
-    age = "" if behind.seconds is None else f", the oldest {behind.seconds:.0f} s old"
+    age = "" if behind.seconds is None else f", the oldest {_age_words(behind.seconds)} old"
     return f"{_operations(behind.operations)} behind ({size_words(behind.bytes)}{age})"
+
+
+def _age_words(seconds: float) -> str:
+    return duration_words(timedelta(seconds=round(seconds)))
 
 
 def _operations(count: int) -> str:

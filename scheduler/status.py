@@ -1,5 +1,6 @@
 """How a database does, from what lies on the disk: works with and without a running service."""
 
+import shlex
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -19,6 +20,7 @@ from scheduler.environment import Environment
 from scheduler.instance import SERVICE_LOCK
 from scheduler.known import Known, watch
 from scheduler.log_status import log_trouble
+from scheduler.lost import recall_lost
 from scheduler.proof import Proof
 from scheduler.proof_status import ProofStatus, proof_status, proof_trouble
 from scheduler.settings_source import load_last_good
@@ -94,8 +96,7 @@ def database_status(context: Context, package: Path, data_file: Path | None) -> 
     trouble: list[str] = []
     found = _settings(context, package, data_file, trouble)
     if found is None:
-        plan = "nothing is scheduled while the settings cannot be read"
-        return Status(str(package), None, None, None, 0, None, None, plan, "", None, tuple(trouble))
+        return _without_settings(context, package.absolute(), trouble)
     layout, settings = found
     context = context.at_home_of(layout.package)
     sets, destination, free = _sets(context, layout, settings, trouble)
@@ -138,6 +139,22 @@ def silent_status(package: Path, why: str) -> Status:
     """Of a database that cannot be looked at."""
     plan = "not known while its disks do not answer"
     return Status(str(package), None, None, None, 0, None, None, plan, "", None, (why,))
+
+
+def _without_settings(context: Context, package: Path, trouble: list[str]) -> Status:
+    """What is remembered of it; of an application that is gone also how it comes back."""
+    plan = "nothing is scheduled while the settings cannot be read"
+    lost = None if package.exists() else recall_lost(context, package)
+    last = None
+    if lost is not None:
+        name = shlex.quote(str(package))
+        trouble.append(
+            f"its sets are in {lost.destination}; when the application is lost for good, this brings back the newest"
+            f" there is: backup4d restore {name} --latest --to {name}"
+        )
+        if lost.last is not None:
+            last = LastOperation(lost.last.ended, lost.last.code, lost.last.text)
+    return Status(str(package), None, last, None, 0, None, None, plan, "", None, tuple(trouble))
 
 
 def _settings(

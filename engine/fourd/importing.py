@@ -6,8 +6,9 @@ time finds it; that it was imported is in the journal, among the events, and in 
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from threading import Event
 
@@ -16,12 +17,14 @@ from engine.answering import require_answer
 from engine.content import archive_path
 from engine.errors import DamagedError, EngineError, RefusedError
 from engine.files import disk_errors
-from engine.fourd.archive import archive_opened
+from engine.fourd.archive import archive_opened, read_list
+from engine.fourd.container import NotKnownError
 from engine.fourd.extract import Wish, extract_archive
 from engine.fourd.extracted import Extraction
+from engine.fourd.lineage import refuse_another_lineage
 from engine.fourd.origin import Origin
 from engine.fourd.reading import Way
-from engine.fourd.setpaths import SetPaths
+from engine.fourd.setpaths import SetPaths, refuse_another_name
 from engine.host import Clock, worker_count
 from engine.lock import DATABASE_LOCK, DESTINATION_LOCK, holding, waiting_for
 from engine.manifest import SetFacts
@@ -29,6 +32,7 @@ from engine.operations import record_operation
 from engine.plan import Sources, measure_content, prepare_destination, was_separate
 from engine.publishing import publish_set
 from engine.records import Recorder
+from engine.recovery import remove_leftovers
 from engine.report import Times
 from engine.sets import plan_rotation, set_name, staging_folder, take_inventory
 from engine.setwriter import Job, Surroundings, first_facts, write_set
@@ -37,6 +41,9 @@ from engine.version import TOOL
 from engine.workplace import workplace
 from settings.layout import DatabaseLayout
 from settings.reader import Reading
+
+# clocks of two machines are never quite the same
+_AHEAD = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Imported:
 def import_backup(origin: Origin, into: Into, way: Way, clock: Clock) -> Imported:
     """Import one. Raises EngineError: RefusedError, DamagedError, BusyError, NoRoomError, StoppedError and more."""
     layout, began = into.layout, clock.now()
+    _refuse_to_come(origin, into, began)
     lock_file = layout.package / "Logs" / DATABASE_LOCK
     since = began.isoformat(timespec="seconds")
     with holding(lock_file, "an import", since, of=layout.data_file) as lock:
@@ -76,6 +84,16 @@ def import_backup(origin: Origin, into: Into, way: Way, clock: Clock) -> Importe
                 raise
         _record(origin, into, Times(None, began, clock.now(), into.zone), None)
     return imported
+
+
+def _refuse_to_come(origin: Origin, into: Into, now: datetime) -> None:
+    """A set of a day to come would be the newest for years."""
+    if origin.ended > now + _AHEAD:
+        raise RefusedError(
+            f"its date is still to come: {origin.ended.astimezone(into.zone):%Y-%m-%d %H:%M:%S}, by {origin.source};"
+            " nothing was imported",
+            hint="say the right one with --date, and see whether the clock of this machine is right",
+        )
 
 
 def _record(origin: Origin, into: Into, times: Times, error: EngineError | None) -> None:
@@ -103,7 +121,9 @@ class _Import:
 
     def run(self) -> Imported:
         destination = self._into.destination
+        leftovers = remove_leftovers(destination, self._layout)
         with anchored(destination, of=self._layout.package) as held:
+            self._refuse_another_name()
             self._refuse_taken(held)
             # room is asked for by the extraction, when the list of files is known
             with workplace(held, 0) as scratch:
@@ -117,7 +137,14 @@ class _Import:
                 except BaseException:
                     discard(staging)
                     raise
-            return Imported(self._origin, folder, facts, tuple(self._enter(held)))
+            return Imported(self._origin, folder, facts, (*leftovers, *self._enter(held)))
+
+    def _refuse_another_name(self) -> None:
+        """Before the number: that of another database's archive says nothing here."""
+        with suppress(NotKnownError, DamagedError), archive_opened(self._origin.file) as reader:
+            # a list that cannot be read is told by the extraction
+            for entry in read_list(reader, self._way).entries:
+                refuse_another_name(entry, self._layout)
 
     def _refuse_taken(self, held: Path) -> None:
         name = set_name(self._base, self._origin.number)
@@ -152,9 +179,13 @@ class _Import:
         main = self._proved(self._origin.file, scratch / "main")
         for one in main.files:
             paths.place(main, one)
+        data = scratch / "set" / os.fsdecode(archive_path(self._layout.data_file, self._layout))
+        sets = take_inventory(self._into.destination, self._base, self._layout.data_file).sets
+        refuse_another_lineage(data, self._layout, sets[-1] if sets else None)
         log = None
         if self._origin.log is not None:
             log = paths.place_log(self._proved(self._origin.log, scratch / "log"))
+        paths.adopt()
         paths.date(self._origin.ended)
         self._roots = paths.live_roots()
         log_path = None if log is None else archive_path(self._layout.log, self._layout)
@@ -162,8 +193,12 @@ class _Import:
 
     def _proved(self, file: Path, target: Path) -> Extraction:
         way = replace(self._way, phase=f"extracting {file.name}")
-        with archive_opened(file) as reader:
-            extraction = extract_archive(reader, target, Wish(), way)
+        try:
+            with archive_opened(file) as reader:
+                extraction = extract_archive(reader, target, Wish(), way)
+        except (NotKnownError, DamagedError) as error:
+            error.args = (f"{error}; nothing was imported",)
+            raise
         if not extraction.is_whole:
             raise DamagedError(
                 f"{file} is damaged; nothing was imported: {extraction.outcome.troubles[0].text}",
@@ -175,7 +210,9 @@ class _Import:
 
     def _write(self, staging: Path, held: Path, sources: Sources) -> SetFacts:
         facts = first_facts(self._layout, sources, self._origin.number, self._origin.started, None)
-        facts = replace(facts, tool=f"{TOOL}, imported from {self._origin.file.name}", roots=self._roots)
+        facts = replace(
+            facts, tool=f"{TOOL}, imported from {self._origin.file.name}", roots=self._roots
+        )
         job = Job(
             layout=self._layout,
             settings=self._into.reading.settings,

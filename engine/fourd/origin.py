@@ -1,13 +1,14 @@
 """What a backup of 4D's own is, apart from its content: its number, its log archive, and when it was made."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from engine.errors import RefusedError
+from engine.errors import MissingSetError, RefusedError
 from engine.files import read_regular
 from engine.fourd.archive import archive_number
 from engine.history import HISTORY
@@ -29,7 +30,9 @@ class Origin:
 
 
 def find_origin(file: Path) -> Origin:
-    """By the name of an archive and what lies beside it. Raises RefusedError, OSError."""
+    """By the name of an archive and what lies beside it. Raises MissingSetError, RefusedError, OSError."""
+    if not os.path.lexists(file):
+        raise MissingSetError(f"{file} is not there; nothing was imported")
     number = archive_number(file)
     if file.suffix.lower() != ".4bk" or number is None:
         raise RefusedError(
@@ -45,7 +48,9 @@ def find_origin(file: Path) -> Origin:
         source = f"{HISTORY} beside it"
         return Origin(file, _existing(log), number[0], *found, source)
     written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    source = "the time at which the file was last written, as no history is beside it"
+    has_history = os.path.lexists(file.with_name(HISTORY))
+    why = f"the {HISTORY} beside it does not tell" if has_history else "no history is beside it"
+    source = f"the time at which the file was last written, as {why}"
     return Origin(file, _existing(log), number[0], written, written, source)
 
 

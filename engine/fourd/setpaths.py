@@ -1,12 +1,15 @@
 """Which path each file of a backup of 4D has in a set of ours, so that a restore puts it where a backup took it from."""
 
 import os
+import stat
+from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from engine.content import Root, archive_path
 from engine.errors import RefusedError
 from engine.fourd.extracted import Extracted, Extraction
+from engine.fourd.listing import Entry
 from engine.fourd.listing import Origin as Said
 from engine.member import Role
 from settings.layout import DatabaseLayout
@@ -28,11 +31,7 @@ class SetPaths:
         entry = extraction.outcome.listing.entries[one.index]
         name = os.fsdecode(one.place)
         data = self._layout.data_file
-        if entry.origin is Said.DATA and Path(name).name != data.name:
-            raise RefusedError(
-                f"its data file is {Path(name).name}, that of the database is {data.name}; nothing was imported",
-                hint="name the database that it is a backup of",
-            )
+        refuse_another_name(entry, self._layout)
         path = archive_path(data.parent / name[5:], self._layout) if _is_data(name) else one.place
         role = Role.ATTACHMENT
         if entry.origin is Said.DATA or name.startswith("Data/Settings/"):
@@ -50,6 +49,22 @@ class SetPaths:
         target = self._root.with_name(self._layout.log.name)
         (extraction.target / os.fsdecode(extraction.files[0].place)).rename(target)
         return target
+
+    def adopt(self) -> None:
+        """Owner and mode of the live file or folder, else the owner of the application: 4D opens what is restored.
+
+        As far as this user may give files away. Raises OSError.
+        """
+        names = {os.fsdecode(path) for path in self._roles}
+        names |= {str(folder) for name in names for folder in PurePosixPath(name).parents} - {"."}
+        for name in names:
+            live, file = self._live(name), self._root / name
+            is_there = live.exists() and live.is_dir() == file.is_dir()
+            facts = (live if is_there else self._layout.package).stat()
+            with suppress(PermissionError):
+                os.chown(file, facts.st_uid, facts.st_gid)
+                if is_there:
+                    file.chmod(facts.st_mode & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
 
     def date(self, instant: datetime) -> None:
         """4D's archives hold no times: all get that of the backup. Raises OSError."""
@@ -94,6 +109,16 @@ class SetPaths:
         target.parent.mkdir(parents=True, exist_ok=True)
         file.rename(target)
         self._roles[path] = role
+
+
+def refuse_another_name(entry: Entry, layout: DatabaseLayout) -> None:
+    """Raises RefusedError for the data file of another database."""
+    name, own = entry.path.rpartition("/")[2], layout.data_file.name
+    if entry.origin is Said.DATA and name != own:
+        raise RefusedError(
+            f"its data file is {name}, that of the database is {own}; nothing was imported",
+            hint="name the database that it is a backup of",
+        )
 
 
 def _is_data(name: str) -> bool:

@@ -100,6 +100,42 @@ def test_of_a_damaged_set_nothing_is_left(terminal: Terminal, app: App, tmp_path
     assert contents(tmp_path / "out") == {}
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("", "names the current folder"),
+        (".", "names the current folder"),
+        ("backups/data[0001]", "lies in a set"),
+        ("backups/data[0001]/inner", "lies in a set"),
+        ("app", "lies in the live application"),
+        ("app/Data", "lies in the live application"),
+        ("link/Data", "lies in the live application"),
+    ],
+)
+@pytest.mark.parametrize("target", ["app", "backups/data[0001]"])
+def test_no_set_and_no_live_folder_gets_archives(
+    terminal: Terminal,
+    app: App,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[str, str],
+    target: str,
+) -> None:
+    folder, words = case
+    app.backup_set()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "link").symlink_to(app.package)
+    before = sorted(tmp_path.rglob("*"))
+    named = str(tmp_path / folder) if folder.strip(".") else folder
+
+    printed = terminal.types("export", tmp_path / target, "--4bk", named)
+
+    assert printed.code == 2, printed.all
+    assert words in printed.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_what_was_exported_can_be_imported_again(
     terminal: Terminal, app: App, tmp_path: Path
 ) -> None:

@@ -49,6 +49,25 @@ def test_status_says_it_until_a_backup_with_the_log_is_made(terminal: Terminal, 
     assert "the log" not in well.all
 
 
+def test_it_is_said_however_many_backups_are_made_without_the_log(
+    terminal: Terminal, work: App
+) -> None:
+    work.data_file.write_bytes(
+        data_file(51)
+    )  # it names none: that is known from the first set alone
+    without_log(terminal, work)
+
+    for _ in range(2):
+        backup = terminal.types("backup", work.package)
+        status = terminal.types("status", work.package)
+        check = terminal.types("open-check", work.package)
+
+        assert "is missing, though a kept set holds it" in backup.all
+        assert "is missing, though a kept set holds it" in status.all
+        assert "is missing (4D's error 1274)" in check.all
+        assert (backup.code, status.code, check.code) == (0, 1, 0)
+
+
 def test_an_opening_check_says_it(terminal: Terminal, work: App) -> None:
     without_log(terminal, work)
 

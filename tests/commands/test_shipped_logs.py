@@ -1,6 +1,7 @@
 """status says how far a shipped log is behind; restore --latest brings the newest set and all that was shipped after it."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from scheduler.recall import Host
 from scheduler.served import Served
+from scheduler.state import LastRun, load_state, save_state, state_file
 from settings.paths import PathMap
 from settings.service_model import ServedDatabase
 from tests.commands.terminal import Terminal
@@ -16,6 +18,7 @@ from tests.engine.stories import App, make_app, pass_a_day
 from tests.engine.stream_stories import add, renew, shipping_app, stream_of, streamer
 from tests.scheduler.stories import PARIS
 
+PASSED = datetime(2026, 3, 1, 8, tzinfo=UTC)
 ASKED = "<LogShipping><LagSeconds>5</LagSeconds></LogShipping>"
 
 
@@ -178,6 +181,30 @@ def test_when_the_application_is_gone_its_name_is_enough_where_the_service_knew_
     check_latest(terminal, back, app.package, content)
 
 
+def test_status_of_an_application_that_is_gone_says_what_is_remembered_and_how_it_comes_back(
+    terminal: Terminal, app: App
+) -> None:
+    content = app.log.read_bytes()
+    serve(terminal, app)
+    served = Served(ServedDatabase(app.package, None), Host(terminal.state, PARIS, PathMap()))
+    served.refresh(datetime.now(UTC))
+    file = state_file(terminal.state, app.data_file)
+    state = load_state(file)
+    assert state is not None
+    save_state(file, replace(state, last=LastRun(PASSED, 0, "complete set 1", 1)))
+    lose(app)
+
+    printed = terminal.types("status")
+
+    assert printed.code == 1
+    assert f"TROUBLE     there is no database at {app.package}" in printed.out
+    how = f"backup4d restore {app.package} --latest --to {app.package}"
+    assert f"its sets are in {app.destination};" in printed.out
+    assert printed.out.rstrip().splitlines()[-1].endswith(how)
+    assert "  last backup 2026-03-01 08:00:00, ok: complete set 1" in printed.out
+    check_latest(terminal, app.package, app.package, content)
+
+
 def test_a_live_log_that_is_there_is_later_than_any_copy(
     terminal: Terminal, app: App, back: Path
 ) -> None:
@@ -221,24 +248,6 @@ def test_logs_that_were_renewed_come_back_in_their_order(
     earlier = sorted((back / "Data" / "Logs to integrate").iterdir())
     assert [file.read_bytes() for file in earlier] == olds
     assert "the chain is unbroken" in said
-
-
-def test_shipped_bytes_that_rotted_are_never_placed(
-    terminal: Terminal, app: App, back: Path
-) -> None:
-    ship(app)
-    whole = app.log.read_bytes()
-    add(app, 11, 50)
-    ship(app)
-    data = stream_of(app) / "0001.journal"
-    content = bytearray(data.read_bytes())
-    content[-60] ^= 1
-    data.write_bytes(content)
-    lose(app)
-
-    said = check_latest(terminal, back, app.destination, whole)
-
-    assert "nothing to integrate" in said
 
 
 def flipped(content: bytes) -> bytes:

@@ -69,7 +69,10 @@ def test_a_log_is_shipped_while_it_is_asked_for_and_no_longer(
 ) -> None:
     shipping.look([database], NOW)
     until_shipped(app)
-    assert shipping.row(database) == {"held": None, "seconds": None}
+    wait_until(
+        lambda: shipping.row(database) == {"held": None, "seconds": None, "behind_seconds": None},
+        "it counts as behind, though all is shipped",
+    )
     add(app, 11, 20)
     until_shipped(app)
 
@@ -110,6 +113,21 @@ def test_a_hold_is_journaled_once_and_so_is_its_end(
 
     assert app.journal().count("*** Log shipping") == 2
     until_shipped(app)
+
+
+def test_what_is_behind_counts_from_when_it_was_first_seen(
+    app: App, database: Served, shipping: Shipping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipping.look([database], NOW)
+    until_shipped(app)
+    monkeypatch.setattr("engine.streamer.room", lambda _: 0)
+    add(app, 11, 20)
+    until_told(shipping, database, app, "Held : no room")
+
+    row = shipping.row(database)
+
+    assert row is not None
+    assert 0 < row["behind_seconds"] < 60
 
 
 def test_a_renewal_is_journaled(app: App, database: Served, shipping: Shipping) -> None:
