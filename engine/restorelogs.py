@@ -29,6 +29,7 @@ from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manife
 from engine.member import Attributes, Kind, Member, Role
 from engine.memberreader import MemberReader
 from engine.rebuild import Rebuild
+from engine.setlog import log_archive_in
 from engine.sets import StoredSet
 from engine.setsource import SetSource
 from engine.streamcopies import shipped_logs
@@ -164,7 +165,7 @@ def _folder_of_earlier(manifest: Manifest, log: bytes) -> Member:
 def _from_set(
     manifest: Manifest, archives: Path, path: bytes, files: Rebuild, workers: int
 ) -> None:
-    member, facts = _find(manifest, Role.LOG), _log_archive(manifest)
+    member, facts = _find(manifest, Role.LOG), log_archive_in(manifest)
     if member is None or facts is None:
         raise RestoreError(f"{manifest.folder} holds no log any more")
     with open_archive(archives, facts) as archive:
@@ -211,7 +212,7 @@ def _readers(
     stack: ExitStack,
 ) -> Iterator[tuple[Source, ByteReader | str]]:
     """Every log at hand, with a reader or the reason why there is none."""
-    facts = _log_archive(source.manifest)
+    facts = log_archive_in(source.manifest)
     if own is not None and facts is not None:
         yield _number(source), _open_member(source.archives, facts, own, stack)
     for stored in others:
@@ -219,7 +220,7 @@ def _readers(
             continue
         try:
             manifest = read_manifest(stored.folder)
-            member, facts = _find(manifest, Role.LOG), _log_archive(manifest)
+            member, facts = _find(manifest, Role.LOG), log_archive_in(manifest)
             if member is not None and facts is not None:
                 yield stored.number, _open_member(stored.folder, facts, member, stack)
         except EngineError as error:
@@ -312,10 +313,6 @@ def _find(manifest: Manifest, role: Role) -> Member | None:
         if member.role is role and member.kind is Kind.FILE and is_data:
             return member
     return None
-
-
-def _log_archive(manifest: Manifest) -> ArchiveFacts | None:
-    return next((facts for facts in manifest.archives if facts.role == "log"), None)
 
 
 def _log_path(data: Member, layout: DatabaseLayout | None) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.framereader import open_archive
 from engine.logfile import ByteReader
-from engine.manifest import ArchiveFacts, iterate_members, read_manifest
+from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manifest
 from engine.member import Attributes, Kind, Member, Role
 from engine.memberreader import MemberReader
 
@@ -15,8 +15,12 @@ _NO_ATTRIBUTES = Attributes(0, 0, 0, 0)
 
 def log_archive(folder: Path) -> ArchiveFacts | None:
     """The archive of a set's log, None when it holds none. Raises MissingSetError, DamagedError, RefusedError."""
-    archives = read_manifest(folder).archives
-    return next((facts for facts in archives if facts.role == "log"), None)
+    return log_archive_in(read_manifest(folder))
+
+
+def log_archive_in(manifest: Manifest) -> ArchiveFacts | None:
+    """The same of a manifest that was read."""
+    return next((facts for facts in manifest.archives if facts.role == "log"), None)
 
 
 @contextmanager
