@@ -29,12 +29,12 @@ from engine.sourcefile import (
     Vanished,
     Watcher,
     attributes_of,
+    fill,
     find_extents,
     is_still,
     is_young,
     make_clean,
     open_source,
-    read_whole,
     seen_of,
 )
 from engine.stop import StopRequest
@@ -183,34 +183,24 @@ class Archiver:
     def _add_small(self, found: Found, role: Role, descriptor: int) -> None:
         while True:
             before = self._settle(descriptor, found.path)
-            began = self._patience.now()
-            content = read_whole(descriptor, before.st_size)
-            if content is not None and is_still(before, os.fstat(descriptor), role):
-                break
-            self._patience.again(found.path, began)
-            if os.fstat(descriptor).st_size >= FRAME_BYTES:
+            size, attributes = before.st_size, attributes_of(before)
+            if size >= FRAME_BYTES:
                 self._add_large(found, role, descriptor)
                 return
-        attributes = attributes_of(before)
-        header = member_header(found.path, Kind.FILE, attributes, size=len(content))
-        at = self._position
-        whole = b"".join((header, content, bytes(padding(len(content)))))
-        if self._filled + len(whole) > FRAME_BYTES:
-            self._flush()
-            at = self._position
-        self._append(whole)
+            began = self._patience.now()
+            header = member_header(found.path, Kind.FILE, attributes, size=size)
+            place = self._place(len(header) + size + padding(size))
+            content = place[len(header) : len(header) + size]
+            if fill(descriptor, content, 0) and is_still(before, os.fstat(descriptor), role):
+                break
+            self._patience.again(found.path, began)
+        place[: len(header)] = header
+        place[len(header) + size :] = bytes(padding(size))
+        at, digest = self._position, blake3(content).hexdigest()
+        self._take(place)
+        data = at + len(header)
         self._done(
-            Member(
-                found.path,
-                Kind.FILE,
-                role,
-                len(content),
-                attributes,
-                at,
-                at + len(header),
-                digest=blake3(content).hexdigest(),
-            ),
-            len(content),
+            Member(found.path, Kind.FILE, role, size, attributes, at, data, digest=digest), size
         )
 
     def _add_large(self, found: Found, role: Role, descriptor: int) -> None:
@@ -356,7 +346,21 @@ class Archiver:
     def _position(self) -> int:
         return self._frames.position + self._filled
 
-    def _append(self, data: bytes) -> None:
+    def _place(self, count: int) -> memoryview:
+        """Where the next bytes of the stream can be made; they count from `_take` on."""
+        if self._filled + count > FRAME_BYTES:
+            self._flush()
+        if count > FRAME_BYTES:
+            return memoryview(bytearray(count))
+        return memoryview(self._batch)[self._filled : self._filled + count]
+
+    def _take(self, place: memoryview) -> None:
+        if place.obj is self._batch:
+            self._filled += len(place)
+        else:
+            self._append(place)
+
+    def _append(self, data: bytes | memoryview) -> None:
         rest = data
         while rest:
             if self._filled == FRAME_BYTES:

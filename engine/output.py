@@ -1,13 +1,9 @@
 """The archive on the disk: one file or segments of a fixed size, digested and flushed while it grows."""
 
 import errno
-import fcntl
 import hashlib
 import os
-import queue
-import struct
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from engine.files import room
+from engine.growingfile import BackWriter, GrowingFile, writes_directly
 from engine.mounts import kind_of
 
-_FLUSH_BYTES = 32 << 20
-_FICLONERANGE = 0x4020940D
 _SHARING = ("btrfs", "xfs", "")  # the kind of a btrfs subvolume is not told by its device
 _LEAST_BLOCK = 4096
 _WORTH_BLOCKS = 4
@@ -40,6 +35,7 @@ class OutputMark:
 
     segment: int
     written: int
+    tail: bytes
     digest: Any
     done: tuple[StoredFile, ...]
 
@@ -72,38 +68,34 @@ class Output:
         self._segment_bytes = segment_bytes
         self._segment = 0
         self._done: list[StoredFile] = []
-        self._flusher = Flusher(on_durable if segment_bytes is None else lambda _: None)
-        self._unflushed = 0
-        self._descriptor = self._open()
+        self._back = BackWriter(on_durable if segment_bytes is None else lambda _: None)
+        kind = kind_of(folder)
+        self._direct = writes_directly(kind)
         # asked once: FICLONERANGE tells whether it is true
-        self._block = max(os.fstatvfs(self._descriptor).f_bsize, _LEAST_BLOCK)
-        self._can_share = segment_bytes is None and kind_of(folder) in _SHARING
+        self._can_share = segment_bytes is None and kind in _SHARING
+        self._file = self._open()
+        self._block = max(os.fstatvfs(self._file.descriptor).f_bsize, _LEAST_BLOCK)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append all of `data`."""
         rest = memoryview(data)
         while rest:
-            if self._segment_bytes is not None and self._written == self._segment_bytes:
+            if self._segment_bytes is not None and self._file.written == self._segment_bytes:
                 self._close_segment()
                 self._segment += 1
-                self._descriptor = self._open()
-            limit = len(rest)
+                self._file = self._open()
+            count = len(rest)
             if self._segment_bytes is not None:
-                limit = min(limit, self._segment_bytes - self._written)
-            count = os.write(self._descriptor, rest[:limit])
+                count = min(count, self._segment_bytes - self._file.written)
+            self._file.append(rest[:count])
             self._digest.update(rest[:count])
-            self._written += count
-            self._unflushed += count
             rest = rest[count:]
-        if self._unflushed >= _FLUSH_BYTES:
-            self._flusher.flush(self._descriptor, self._written)
-            self._unflushed = 0
 
     def gap_before(self, offset: int, count: int) -> int:
         """How many bytes must come first so that `share` can share: none where it cannot, or is not worth it."""
         if not self._can_share or count < _WORTH_BLOCKS * self._block:
             return 0
-        gap = (offset - self._written) % self._block
+        gap = (offset - self._file.written) % self._block
         return gap if gap == 0 or gap >= _LEAST_GAP else gap + self._block
 
     def share(self, data: bytes | memoryview, descriptor: int, offset: int) -> None:
@@ -111,37 +103,29 @@ class Output:
 
         btrfs and XFS can; then only the first and the last block take new room.
         """
-        head = -self._written % self._block
+        written = self._file.written
+        head = -written % self._block
         body = (len(data) - head) // self._block * self._block
         rest = memoryview(data)
-        if self._can_share and (offset - self._written) % self._block == 0 and body > 0:
+        if self._can_share and (offset - written) % self._block == 0 and body > 0:
             self.write(rest[:head])
-            if self._clone(descriptor, offset + head, body):
-                self._digest.update(rest[head : head + body])
-                self._written += body
-                self._unflushed += body  # written back, and followed by the check, like all else
-                os.lseek(self._descriptor, self._written, os.SEEK_SET)
-                rest = rest[head + body :]
-            else:
-                rest = rest[head:]
+            rest = rest[head:]
+            self._can_share = self._file.clone(descriptor, offset + head, body)
+            if self._can_share:
+                self._digest.update(rest[:body])
+                rest = rest[body:]
         self.write(rest)
-
-    def _clone(self, descriptor: int, offset: int, count: int) -> bool:
-        request = struct.pack("qQQQ", descriptor, offset, count, self._written)
-        try:
-            fcntl.ioctl(self._descriptor, _FICLONERANGE, request)
-        except OSError:
-            # another file system, or one that cannot: what is really wrong is met by the writing
-            self._can_share = False
-        return self._can_share
 
     def mark(self) -> OutputMark:
         """This place, for `rewind`."""
-        return OutputMark(self._segment, self._written, self._digest.copy(), tuple(self._done))
+        file = self._file
+        return OutputMark(
+            self._segment, file.written, file.tail(), self._digest.copy(), tuple(self._done)
+        )
 
     def wait(self) -> None:
         """Return when no write-back is under way, so that `on_durable` tells nothing old any more."""
-        self._flusher.wait()
+        self._back.wait()
 
     def copy_after(self, mark: OutputMark, reserve: int) -> BinaryIO | None:
         """Everything written after the mark in a nameless file beside it; None when that would take needed room.
@@ -151,6 +135,7 @@ class Output:
         try:
             if room(self._folder) < reserve:
                 return None
+            self._file.settle()
             # closed by whoever reads it
             copy: BinaryIO = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
         except OSError:
@@ -166,57 +151,50 @@ class Output:
 
     def rewind(self, mark: OutputMark) -> None:
         """Forget everything written after the mark."""
+        self._back.wait()
         if mark.segment != self._segment:
-            self._flusher.wait()
-            self._close()
+            self._file.close()
             for segment in range(mark.segment + 1, self._segment + 1):
                 (self._folder / self._file_name(segment)).unlink()
             self._segment = mark.segment
-            path = self._folder / self._file_name(self._segment)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        os.ftruncate(self._descriptor, mark.written)
-        os.lseek(self._descriptor, mark.written, os.SEEK_SET)
-        self._written, self._digest = mark.written, mark.digest.copy()
+            self._file = GrowingFile(
+                self._folder / self._file_name(self._segment),
+                self._back,
+                direct=self._direct,
+                written=mark.written,
+                tail=mark.tail,
+            )
+        self._file.cut(mark.written, mark.tail)
+        self._digest = mark.digest.copy()
         self._done = list(mark.done)
 
     def finish(self) -> tuple[StoredFile, ...]:
         """Make everything durable, close, and say what was written."""
         self._close_segment()
-        self._flusher.close()
+        self._back.close()
         if self._segment_bytes is not None and len(self._done) == 1:
             self._drop_segment_number()
         return tuple(self._done)
 
     def abandon(self) -> None:
         """Close without a promise; the files are removed with their folder."""
-        self._flusher.abandon()
-        if self._descriptor >= 0:
-            with suppress(OSError):  # the failure that led here is the one to be told
-                self._close()
+        self._back.abandon()
+        with suppress(OSError):  # the failure that led here is the one to be told
+            self._file.close()
 
     def _file_name(self, segment: int) -> str:
         numbered = None if self._segment_bytes is None else segment + 1
         return archive_name(*self._name, numbered)
 
-    def _open(self) -> int:
-        self._written = 0
-        self._unflushed = 0
+    def _open(self) -> GrowingFile:
         self._digest = hashlib.sha256()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self._folder / self._file_name(self._segment), flags, 0o640)
+        path = self._folder / self._file_name(self._segment)
+        return GrowingFile(path, self._back, direct=self._direct)
 
     def _close_segment(self) -> None:
-        self._flusher.wait()
-        os.fsync(self._descriptor)
-        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        self._close()
+        self._file.finish()
         name = self._file_name(self._segment)
-        self._done.append(StoredFile(name, self._written, self._digest.hexdigest()))
-
-    def _close(self) -> None:
-        """Also one that fails is gone: closed again, it could be a file that was opened meanwhile."""
-        descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+        self._done.append(StoredFile(name, self._file.written, self._digest.hexdigest()))
 
     def _drop_segment_number(self) -> None:
         """An archive that fits into one segment has its plain name."""
@@ -237,57 +215,3 @@ def _append(source: Path, start: int, target: int) -> None:
             start += count
     finally:
         os.close(descriptor)
-
-
-class Flusher:
-    """Writes back in the background while the next frames are compressed, so that the last fsync is short.
-
-    A failed write-back is kept and raised by the next call; it is never tried again, because the kernel
-    reports it once and then forgets the lost pages.
-    """
-
-    def __init__(self, on_durable: Callable[[int], None]) -> None:
-        self._on_durable = on_durable
-        self._failure: OSError | None = None
-        self._jobs: queue.Queue[tuple[int, int] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._work, name="flusher", daemon=True)
-        self._thread.start()
-
-    def flush(self, descriptor: int, written: int) -> None:
-        """Start writing back the first `written` bytes; returns at once."""
-        self._raise_failure()
-        self._jobs.put((descriptor, written))
-
-    def wait(self) -> None:
-        """Return when everything asked for is done."""
-        self._jobs.join()
-        self._raise_failure()
-
-    def close(self) -> None:
-        """Wait and end the thread."""
-        self.wait()
-        self._jobs.put(None)
-        self._thread.join()
-
-    def abandon(self) -> None:
-        """End the thread and forget its failures."""
-        self._jobs.put(None)
-        self._thread.join()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            descriptor, written = job
-            try:
-                os.fdatasync(descriptor)
-                # clean pages are dropped: the host's cache is for the application, and the check that
-                # follows must read the disk
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-                self._on_durable(written)
-            except OSError as error:
-                self._failure = error
-            finally:
-                self._jobs.task_done()

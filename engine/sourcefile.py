@@ -122,18 +122,6 @@ def fill(descriptor: int, block: memoryview, offset: int) -> bool:
     return True
 
 
-def read_whole(descriptor: int, size: int) -> bytes | None:
-    """The content of a small file; None when it is shorter than `size`."""
-    try:
-        content = os.pread(descriptor, size, 0)
-    except OSError as error:
-        raise ReadError(error.strerror) from error
-    if len(content) == size:
-        return content
-    rest = bytearray(size)  # a file system may give less at once than there is
-    return bytes(rest) if fill(descriptor, memoryview(rest), 0) else None
-
-
 def find_extents(descriptor: int, facts: os.stat_result, cut: int) -> Extents | None:
     """The pieces of a file that hold data, on the grid of its frames; None when there are no holes to skip."""
     if facts.st_blocks * 512 >= facts.st_size:

@@ -8,7 +8,7 @@ from typing import Any
 from engine.errors import EngineError, Exit
 from scheduler.control import SOCKET_NAME, NoAnswerError, ask
 from scheduler.environment import Environment
-from scheduler.status import ServiceState, service_state
+from scheduler.service_state import ServiceState, service_state
 from settings.layout import DatabaseLayout
 
 PATIENCE = 30.0

@@ -1,8 +1,10 @@
 """The command line: one group, one boundary where errors become words and exit codes."""
 
+import gc
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -54,7 +56,11 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, name = _COMMANDS[cmd_name]
+        # what is imported stays: not looked through again and again while it comes (a sixth of the time of a start)
+        gc.disable()
         __import__(module)
+        gc.freeze()
+        gc.enable()
         command = getattr(sys.modules[module], name)
         assert isinstance(command, click.Command)  # noqa: S101 - the table above says so
         return command
@@ -100,7 +106,7 @@ def main() -> None:
     except EngineError as error:
         code = _tell(str(error), error.hint, int(error.code), error.exit_code, as_json=as_json)
     except SettingsError as error:
-        code = _tell(str(error), "", 0, _exit_for(error), as_json=as_json)
+        code = _tell(str(error), error.hint, 0, _exit_for(error), as_json=as_json)
     except BrokenPipeError:
         code = Exit.FAILED
     except OSError as error:
@@ -109,7 +115,18 @@ def main() -> None:
     except Exception:  # noqa: BLE001 - the boundary of the program
         _log.exception("this is a mistake in backup4d, please report it with these lines")
         code = Exit.FAILED
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(_with_output_flushed(code if isinstance(code, int) else 0))
+
+
+def _with_output_flushed(code: int) -> int:
+    """What its buffer still holds goes out, or is given up: Python would try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or Exit.FAILED
+    return code
 
 
 def _exit_for(error: SettingsError) -> Exit:
@@ -120,7 +137,8 @@ def _exit_for(error: SettingsError) -> Exit:
 
 def _tell(text: str, hint: str, number: int, exit_code: Exit, *, as_json: bool) -> int:
     if as_json:
-        say_json({"error": text, "hint": hint, "code": number, "exit": int(exit_code)})
+        with suppress(OSError):  # it may be standard output that failed; the words below are left
+            say_json({"error": text, "hint": hint, "code": number, "exit": int(exit_code)})
     prefix = f"backup4d: error {number}: " if number else "backup4d: "
     warn(prefix + text)
     if hint:

@@ -20,9 +20,10 @@ from scheduler.lookback import Past, look_back
 from scheduler.moments import FORMS, Moment, local_text, parse_moment, parse_zone
 from scheduler.reasons import Phase, describe_phase, explain_slot
 from scheduler.screen import say, say_json
+from scheduler.service_state import ServiceState, service_state
 from scheduler.slots import Slot, slots_after
 from scheduler.state import State
-from scheduler.status import ServiceState, known_now, service_state
+from scheduler.status import known_now
 from settings.explain import describe_schedule
 from settings.layout import DatabaseLayout
 from settings.model import Never, Settings, Unschedulable

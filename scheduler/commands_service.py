@@ -42,12 +42,11 @@ from scheduler.screen import (
 from scheduler.served import Served
 from scheduler.service import Service
 from scheduler.service_source import ServiceSource, with_last_good
+from scheduler.service_state import ServiceState, service_state
 from scheduler.shipping_status import shipping_lines, shipping_row, shipping_trouble, with_held
 from scheduler.status import (
-    ServiceState,
     Status,
     database_status,
-    service_state,
     silent_status,
 )
 from settings.paths import PathMap

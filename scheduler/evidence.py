@@ -20,9 +20,9 @@ from engine.sets import Inventory, StoredSet
 from scheduler.answers import Attempt, Evidence, Made, RuleOfThen
 from scheduler.context import Context, look_for_sets
 from scheduler.known import Known
+from scheduler.service_state import ServiceState, service_state
 from scheduler.slots import next_slot
 from scheduler.state import State
-from scheduler.status import ServiceState, service_state
 from scheduler.wall import wall_at
 from settings.layout import DatabaseLayout
 from settings.model import Settings

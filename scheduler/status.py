@@ -3,7 +3,6 @@
 import shlex
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ from scheduler.after import after_restart, after_settings_change
 from scheduler.context import Context, look_for_sets
 from scheduler.decide import Halted, decide
 from scheduler.environment import Environment
-from scheduler.instance import SERVICE_LOCK
 from scheduler.known import Known, watch
 from scheduler.log_status import log_trouble
 from scheduler.lost import recall_lost
 from scheduler.proof import Proof
 from scheduler.proof_status import ProofStatus, proof_status, proof_trouble
+from scheduler.service_state import ServiceState, service_state
 from scheduler.settings_source import load_last_good
 from scheduler.shipping_status import ShippingStatus, shipping_status
 from scheduler.slots import Slot, missed_slots, slots_after
@@ -67,27 +66,6 @@ class Status:
     trouble: tuple[str, ...]
     proof: ProofStatus = field(default_factory=ProofStatus)
     shipping: ShippingStatus | None = None
-
-
-class ServiceState(Enum):
-    """Whether a service runs with this state folder; HIDDEN when this user may not see it."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"
-    HIDDEN = "hidden"
-
-
-def service_state(environment: Environment) -> tuple[ServiceState, dict[str, Any]]:
-    """The service's state, and what it says of itself when it runs."""
-    try:
-        holder = current_holder(environment.state_folder / SERVICE_LOCK)
-    except PermissionError:
-        return ServiceState.HIDDEN, {}
-    except OSError:
-        return ServiceState.STOPPED, {}
-    if holder is None:
-        return ServiceState.STOPPED, {}
-    return ServiceState.RUNNING, holder
 
 
 def database_status(context: Context, package: Path, data_file: Path | None) -> Status:
