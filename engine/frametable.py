@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 DIGEST_BYTES = 32
 CHECK_BYTES = 8
+_CHECKSUM_BYTES = 4
+_HAS_CHECKSUM, _PROVED = 1, 2
 _MOST = 2**63 - 1
 
 
@@ -40,9 +42,10 @@ class FrameTable:
         self._starts = array("Q", [0])
         self._offsets = array("Q", [0])
         self._digests = bytearray()
-        self._checksums: dict[int, bytes] = {}
+        # up to the last frame that has one
+        self._checksums = bytearray()
         self._checks = bytearray()
-        self._proved: set[int] = set()
+        self._marks = bytearray()
         self._count = 0
 
     def __len__(self) -> int:
@@ -61,26 +64,26 @@ class FrameTable:
         """Add the next frame. Raises ValueError for sizes or digests that cannot be."""
         if raw < 0 or stored <= 0 or len(digest) != DIGEST_BYTES:
             raise ValueError("not a frame")
+        if len(checksum) not in (0, _CHECKSUM_BYTES):
+            raise ValueError("not a checksum of zstd's")
         if self._starts[-1] + raw > _MOST or self._offsets[-1] + stored > _MOST:
             raise ValueError("more bytes than a file can have")
         self._starts.append(self._starts[-1] + raw)
         self._offsets.append(self._offsets[-1] + stored)
         self._digests += digest
         if checksum:
-            self._checksums[self._count] = checksum
-        if proved:
-            self._proved.add(self._count)
+            missing = self._count * _CHECKSUM_BYTES - len(self._checksums)
+            self._checksums += bytes(missing) + checksum
+        self._marks.append((_HAS_CHECKSUM if checksum else 0) | (_PROVED if proved else 0))
         self._checks += check
         self._count += 1
 
     def truncate(self, count: int) -> None:
         """Forget the frames after the first `count`."""
-        for index in range(count, self._count):
-            self._checksums.pop(index, None)
-            self._proved.discard(index)
         self._count = count
         del self._starts[count + 1 :], self._offsets[count + 1 :]
         del self._digests[count * DIGEST_BYTES :], self._checks[count * CHECK_BYTES :]
+        del self._checksums[count * _CHECKSUM_BYTES :], self._marks[count:]
 
     def tail(self, first: int) -> "FrameTable":
         """A table of the frames from `first` on, as if an archive began there; without zstd's checksums."""
@@ -134,22 +137,23 @@ class FrameTable:
 
     def frame(self, index: int) -> Frame:
         """The frame with this index."""
-        start, offset = self._starts[index], self._offsets[index]
+        start, offset, marks = self._starts[index], self._offsets[index], self._marks[index]
+        checksum = slice(index * _CHECKSUM_BYTES, (index + 1) * _CHECKSUM_BYTES)
         return Frame(
             offset=offset,
             stored=self._offsets[index + 1] - offset,
             start=start,
             raw=self._starts[index + 1] - start,
             digest=bytes(self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]),
-            checksum=self._checksums.get(index, b""),
+            checksum=bytes(self._checksums[checksum]) if marks & _HAS_CHECKSUM else b"",
             check=bytes(self._checks[index * CHECK_BYTES : (index + 1) * CHECK_BYTES]),
-            proved=index in self._proved,
+            proved=bool(marks & _PROVED),
         )
 
     def forget_checksums(self) -> None:
         """They serve the check of what was just written; give their memory back."""
         self._checksums.clear()
-        self._proved.clear()
+        self._marks[:] = bytes(self._count)
 
     def covering(self, start: int, end: int) -> range:
         """Indices of the frames that hold the stream's bytes from `start` up to `end`."""
