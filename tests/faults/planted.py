@@ -14,6 +14,7 @@ import engine.history
 import engine.journal
 import engine.livelog
 import engine.lock
+import engine.publishing
 import engine.setwriter
 import engine.streamer
 import engine.streampiece
@@ -55,7 +56,7 @@ def _show_before_papers() -> None:
         kept.append((job, facts, archives, copy))
 
     _plant(engine.setwriter, _write_papers=keep)
-    _plant(engine.backup, show_set=show)
+    _plant(engine.publishing, show_set=show)
 
 
 def _erase_first() -> None:
@@ -137,7 +138,7 @@ def _doubtful_names_stay() -> None:
         staging.rename(folder)
         fsync_folder(folder.parent)
 
-    _plant(engine.backup, show_set=show)
+    _plant(engine.publishing, show_set=show)
 
 
 def _records_are_written_once() -> None:
@@ -173,6 +174,8 @@ def _told_before_it_is_there() -> None:
 
 def _plant(where: Any, **names: Any) -> None:
     for name, value in names.items():
+        if not hasattr(where, name):
+            raise AttributeError(f"{where} has no {name} any more: nothing would be planted")
         setattr(where, name, value)
 
 
