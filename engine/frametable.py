@@ -8,7 +8,7 @@ from dataclasses import dataclass
 DIGEST_BYTES = 32
 CHECK_BYTES = 8
 _CHECKSUM_BYTES = 4
-_HAS_CHECKSUM, _PROVED = 1, 2
+_PROVED = 128  # in a mark, beside the length of the checksum
 _MOST = 2**63 - 1
 
 
@@ -17,7 +17,7 @@ class Frame:
     """One frame: where it is stored, what it holds of the stream, and the digest of that block.
 
     `checksum` is zstd's own checksum of the block, the last 4 bytes of the frame as it left the
-    compressor; empty when that is not known (a table read from a manifest, a frame that is not packed).
+    compressor (fewer of a shorter frame that is not packed); empty when that is not known (a table read from a manifest, a frame that is not packed).
     `check` tells the stored bytes again (engine.codec.check_of), empty when nobody kept it; `proved`: these
     very bytes were read back from a disk once, unpacked, and compared with such a block.
     """
@@ -64,7 +64,7 @@ class FrameTable:
         """Add the next frame. Raises ValueError for sizes or digests that cannot be."""
         if raw < 0 or stored <= 0 or len(digest) != DIGEST_BYTES:
             raise ValueError("not a frame")
-        if len(checksum) not in (0, _CHECKSUM_BYTES):
+        if len(checksum) > _CHECKSUM_BYTES:
             raise ValueError("not a checksum of zstd's")
         if self._starts[-1] + raw > _MOST or self._offsets[-1] + stored > _MOST:
             raise ValueError("more bytes than a file can have")
@@ -73,8 +73,8 @@ class FrameTable:
         self._digests += digest
         if checksum:
             missing = self._count * _CHECKSUM_BYTES - len(self._checksums)
-            self._checksums += bytes(missing) + checksum
-        self._marks.append((_HAS_CHECKSUM if checksum else 0) | (_PROVED if proved else 0))
+            self._checksums += bytes(missing) + checksum.ljust(_CHECKSUM_BYTES, b"\0")
+        self._marks.append(len(checksum) | (_PROVED if proved else 0))
         self._checks += check
         self._count += 1
 
@@ -138,14 +138,14 @@ class FrameTable:
     def frame(self, index: int) -> Frame:
         """The frame with this index."""
         start, offset, marks = self._starts[index], self._offsets[index], self._marks[index]
-        checksum = slice(index * _CHECKSUM_BYTES, (index + 1) * _CHECKSUM_BYTES)
+        at = index * _CHECKSUM_BYTES
         return Frame(
             offset=offset,
             stored=self._offsets[index + 1] - offset,
             start=start,
             raw=self._starts[index + 1] - start,
             digest=bytes(self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]),
-            checksum=bytes(self._checksums[checksum]) if marks & _HAS_CHECKSUM else b"",
+            checksum=bytes(self._checksums[at : at + (marks & ~_PROVED)]),
             check=bytes(self._checks[index * CHECK_BYTES : (index + 1) * CHECK_BYTES]),
             proved=bool(marks & _PROVED),
         )
