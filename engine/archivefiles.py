@@ -13,6 +13,9 @@ _NAME = re.compile(
 )
 
 
+_FOURD_NAME = re.compile(r".+\[\d{4,9}\]\.(4BK|4BL)", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveFiles:
     """One archive: `names` in order, those that are missing too; `missing` are not there.
@@ -33,6 +36,12 @@ def is_archive_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def fourd_archives(folder: Path) -> tuple[str, ...]:
+    """The archives of 4D's format in a folder, the main one first. Raises OSError."""
+    names = (entry.name for entry in folder.iterdir() if _FOURD_NAME.fullmatch(entry.name))
+    return tuple(sorted(names, key=lambda name: (name[-3:], name)))
+
+
 def find_archives(folder: Path, only: str | None = None) -> tuple[ArchiveFiles, ...]:
     """The archives in a folder, the main one first; with `only`, the one this file belongs to.
 
@@ -50,6 +59,12 @@ def find_archives(folder: Path, only: str | None = None) -> tuple[ArchiveFiles, 
     archives = [_archive(key, names) for key, names in groups.items()]
     archives.sort(key=lambda archive: archive.role == "log")
     roles = [archive.role for archive in archives]
+    if not archives and (others := fourd_archives(folder)):
+        commands = (f"backup4d 4bk extract '{folder / name}' --to FOLDER" for name in others)
+        raise MissingSetError(
+            f"{folder} holds archives of 4D's format, and no manifest.json that can be used",
+            hint=f"take them apart, without times, owners, modes and links: {'; '.join(commands)}",
+        )
     if not archives:
         raise MissingSetError(
             f"{folder} holds no archive of backup4d",

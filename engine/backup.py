@@ -273,6 +273,7 @@ class _Run:
                 read_rate=request.limits.read_rate,
                 held=guard.holds,
                 may_clone=guard.may_clone,
+                archives=request.archives,
             )
             written = write_set(job, guard.watching(self._around), guard.let_go)
             self.hook_notes += written.notes
@@ -319,6 +320,7 @@ class _Run:
             content_bytes=total,
             free_bytes=free_bytes(destination),
             kind=kind_of(destination),
+            archives=self._request.archives,
         )
 
     def _inventory(self, destination: Path) -> Inventory:

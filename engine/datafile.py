@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.beginning import DATA_FILE
 from engine.errors import EngineError
 from engine.logfile import ByteReader
 from engine.namedvalues import MOST_BYTES, Bag, NoValuesError, parse_values
 from engine.xorsum import xor_words
 
-_SIGNATURE = b"\x02\x44\x01\x44"
 _LAST_OPERATION_AT = 100
 _HEADER_BYTES = 108
 _BLOCK_TAG = b"TADx"
@@ -42,7 +42,7 @@ class DataFacts:
 
 def is_of_4d(head: bytes) -> bool:
     """Whether a file begins as the data files of 4D do."""
-    return head.startswith(_SIGNATURE)
+    return head.startswith(DATA_FILE)
 
 
 def read_data_facts(reader: ByteReader) -> DataFacts:
@@ -51,7 +51,7 @@ def read_data_facts(reader: ByteReader) -> DataFacts:
     Only a file that nobody writes to may be read: a closed one, a snapshot, one in a set.
     """
     head = reader.read(0, min(reader.size, _SEARCHED_BYTES))
-    if len(head) < _HEADER_BYTES or not head.startswith(_SIGNATURE):
+    if len(head) < _HEADER_BYTES or not head.startswith(DATA_FILE):
         raise DataUnreadableError("the header of the data file is not known to this program")
     last: int = struct.unpack_from("<q", head, _LAST_OPERATION_AT)[0]
     if last < 0:

@@ -12,8 +12,9 @@ from typing import Protocol
 from engine.codec import check_of, decompress_frame, digest_of
 from engine.diskreader import DiskReader, PieceReader
 from engine.errors import DamagedError, DamagedFrameError, MissingSetError
+from engine.fourd.blockstream import unpack_run
 from engine.frametable import Frame
-from engine.manifest import ArchiveFacts
+from engine.manifest import FOURD, ArchiveFacts
 
 Block = bytes | memoryview
 OnStored = Callable[[Block], None]
@@ -215,7 +216,7 @@ class _BlockReader:
         *,
         by_checksum: bool = False,
     ) -> None:
-        self._by_checksum = by_checksum and archive.facts.compression == "zstd"
+        self._by_checksum = by_checksum and archive.facts.compression in ("zstd", FOURD)
         self._archive = archive
         self._most = frames_in_flight(workers)
         self._on_stored = on_stored
@@ -259,18 +260,18 @@ class _BlockReader:
     def _unpack(
         self, index: int, frame: Frame, stored: Block | DamagedError
     ) -> Block | DamagedError:
-        if isinstance(stored, DamagedError) or not (frame.raw or frame.proved):
-            return stored if frame.raw else b""  # padding, or an empty log: nothing is lost with it
         archive = self._archive
+        is_fourd = archive.facts.compression == FOURD
+        if isinstance(stored, DamagedError) or not (frame.raw or frame.proved or is_fourd):
+            return stored if frame.raw else b""  # padding, or an empty log: nothing is lost with it
         place = f"{archive.name}: frame {index} at byte {frame.offset}"
         span = (frame.start, frame.start + frame.raw)
         if frame.proved:
             if check_of(stored) == frame.check:
                 return b""
             return DamagedFrameError(f"{place} is damaged: it is not what was taken over", *span)
-        compressed = archive.facts.compression == "zstd"
         try:
-            block = decompress_frame(stored, frame.raw, compressed=compressed)
+            block = self._content(frame, stored)
         except DamagedError as error:
             return DamagedFrameError(f"{place} is damaged: {error}", *span)
         if not self._by_checksum and not _is_what_was_read(stored, block, frame):
@@ -279,6 +280,12 @@ class _BlockReader:
         if self._on_block is not None:
             self._on_block(index, block)
         return block
+
+    def _content(self, frame: Frame, stored: Block) -> Block:
+        compression = self._archive.facts.compression
+        if compression == FOURD:
+            return unpack_run(stored, frame.raw, compared=not self._by_checksum)
+        return decompress_frame(stored, frame.raw, compressed=compression == "zstd")
 
 
 def _is_what_was_read(stored: Block, block: Block, frame: Frame) -> bool:

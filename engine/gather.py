@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.codec import digest_of
 from engine.errors import DamagedError, MissingSetError
+from engine.fourd.badblocks import without_bad_blocks
 from engine.framereader import (
     LARGEST_FRAME,
     Block,
@@ -21,7 +22,7 @@ from engine.framereader import (
 )
 from engine.framescan import scan_frames
 from engine.frametable import FrameTable
-from engine.manifest import ArchiveFacts, Manifest
+from engine.manifest import FOURD, ArchiveFacts, Manifest
 from engine.output import StoredFile
 from engine.progress import Progress, Report
 from engine.stop import StopRequest
@@ -77,6 +78,10 @@ class Gathering:
         count = len(facts.frames)
         if not bad:
             return Gathered(facts, self._folder, count, ())
+        if facts.compression == FOURD:
+            finer = without_bad_blocks(self._folder, facts, frozenset(bad))
+            texts = tuple(text for _, text in problems)
+            return Gathered(finer, self._folder, count - len(bad), texts)
         there = _as_it_is(self._folder, facts)
         found: dict[int, int] = {}
         is_foreign = False

@@ -8,9 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 from engine.errors import DamagedError
+from engine.fourd.setstream import StructureChecker
 from engine.framereader import Block, open_what_is_there, read_what_is_good
 from engine.frametable import Frame
-from engine.manifest import ArchiveFacts, Manifest
+from engine.manifest import FOURD, ArchiveFacts, Manifest
 from engine.member import Member
 from engine.tarparse import NotAHeaderError, parse_member
 from engine.tarstream import member_header
@@ -29,6 +30,8 @@ def compare_headers(manifest: Manifest, folder: Path) -> None:
     for facts in manifest.archives:
         if facts.stream == "tar":
             _compare_archive(manifest, facts, folder)
+        elif facts.stream == FOURD:
+            _compare_list(manifest, facts, folder)
         else:
             for _ in members_of(manifest, facts):
                 pass
@@ -48,6 +51,21 @@ def _compare_archive(manifest: Manifest, facts: ArchiveFacts, folder: Path) -> N
                     raise DamagedError(
                         f"the manifest does not agree with the archive about {name!r}"
                     )
+
+
+def _compare_list(manifest: Manifest, facts: ArchiveFacts, folder: Path) -> None:
+    """The list of files that 4D's archives begin with. Each file is compared with its digest when it comes."""
+    first = next(members_of(manifest, facts), None)
+    checker = StructureChecker(lambda: members_of(manifest, facts))
+    span = facts.frames.covering(0, 0 if first is None else first.header)
+    with (
+        open_what_is_there(folder, facts) as archive,
+        closing(read_what_is_good(archive, span, workers=_WORKERS)) as blocks,
+    ):
+        for _, _, block in blocks:
+            if isinstance(block, DamagedError):
+                return
+            checker.feed(block)
 
 
 def _frames_with_headers(manifest: Manifest, facts: ArchiveFacts) -> Iterator[int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.content import archive_path
 from engine.errors import RestoreError
 from engine.manifest import iterate_members
-from engine.member import Attributes, Kind, Member, Role, stored_bytes
+from engine.member import Attributes, Kind, Member, Role, disk_bytes
 from engine.mounts import mount_points
 from engine.restore import plan_logs_of, want
 from engine.restorelogs import LogPlacing, LogWish
@@ -219,7 +219,7 @@ class _Chosen:
                 and self._is_written(member)
             ):
                 anchor = nearest(known, member.path) or b""
-                needed[anchor] = needed.get(anchor, 0) + stored_bytes(member)
+                needed[anchor] = needed.get(anchor, 0) + disk_bytes(member)
         return needed
 
     def _is_written(self, member: Member) -> bool:

@@ -119,9 +119,7 @@ class _Summing:
 
 def user_words(context: Context | None) -> str:
     """`user@host`; empty when it is not known."""
-    if context is None or not (context.user or context.host):
-        return ""
-    return f"{context.user}@{context.host}" if context.host else context.user
+    return "" if context is None else context.words
 
 
 def hour_of(words: str) -> datetime:

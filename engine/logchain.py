@@ -48,9 +48,27 @@ def plan_logs(request: LogRequest, candidates: Iterable[Candidate]) -> LogPlan:
     chain = _Chain() if position is None else _build_chain(logs, position, own_log)
     unused = _explain_unused(logs, chain, position)
     plan = _settle(request, chain, (*refused, *copies, *unused), own)
-    if any(one.damage is not None for one in candidates):
-        plan = replace(plan, unbroken=False)
+    damaged = [one for one in candidates if one.damage is not None]
+    if damaged:
+        plan = _with_losses(plan, damaged, position)
     return replace(plan, sentences=render_log_plan(plan, request))
+
+
+def _with_losses(plan: LogPlan, damaged: Sequence[Candidate], position: int | None) -> LogPlan:
+    """The same, with what was shipped and is in no log that is placed."""
+    current = plan.current
+    reached = position if current is None or current.known is None else current.known.last
+    promised = max((one.promised for one in damaged if one.promised is not None), default=0)
+    is_short = promised > (reached or 0)
+    # a live log is the latest there is; without it, nobody knows what was in a piece that has lost its ledger
+    has_live = current is not None and current.source is LIVE
+    is_unknown = not has_live and any(one.promised is None for one in damaged)
+    return replace(
+        plan,
+        unbroken=False,
+        lacks_shipped=is_short or is_unknown,
+        lost_to=promised if is_short else None,
+    )
 
 
 def _position(request: LogRequest, own: Log | None) -> int | None:

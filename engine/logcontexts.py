@@ -40,6 +40,11 @@ class Context:
         return self._text(_HOST)
 
     @property
+    def words(self) -> str:
+        """`user@host`; empty when neither is told."""
+        return f"{self.user}@{self.host}" if self.host else self.user
+
+    @property
     def task(self) -> str:
         return self._text(_TASK)
 

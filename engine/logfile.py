@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from engine.beginning import kind_words, lost_words
 from engine.errors import Code, EngineError
 
 HEADER_BYTES = 24
-_ARCHIVE = b"70KB"
+_TAG_BYTES = 4
 _HEAD = struct.Struct("<4sQIIqIBBH")
 _HEAD_BYTES = _HEAD.size
 _TRAILER = struct.Struct("<I4s")
@@ -64,6 +65,9 @@ class LogFormat(Enum):
 
     CURRENT = b"GOl4"
     OLD = b"GOL4"
+
+
+_BEGINNINGS = tuple(one.value + b"ATAD" for one in LogFormat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,19 +316,19 @@ def _in_piece(window: Window, record: Record, steps: dict[int, int]) -> Iterator
 def read_header(reader: ByteReader) -> tuple[LogFormat, bytes]:
     """How a log counts, and its datalink. Raises LogUnreadableError."""
     head = reader.read(0, HEADER_BYTES)
+    if len(head) == HEADER_BYTES and head[:8] in _BEGINNINGS:
+        return LogFormat(head[:4]), head[8:]
+    raise LogUnreadableError(f"the log cannot be read by this program: {_why_not(reader, head)}")
+
+
+def _why_not(reader: ByteReader, head: bytes) -> str:
+    if words := lost_words(reader.read, reader.size):
+        return words
+    if len(head) >= _TAG_BYTES and any(one.startswith(head[:8]) for one in _BEGINNINGS):
+        return f"it is cut off: it has {len(head)} of the {HEADER_BYTES} bytes of a log's header"
     if len(head) < HEADER_BYTES:
-        raise LogUnreadableError(
-            f"the log cannot be read by this program: it has {len(head)} bytes, too few for a log"
-        )
-    if head.startswith(_ARCHIVE):
-        raise LogUnreadableError(
-            "the log cannot be read by this program: it is an archive of 4D that holds a log"
-        )
-    if head[4:8] != b"ATAD" or head[:4] not in {one.value for one in LogFormat}:
-        raise LogUnreadableError(
-            "the log cannot be read by this program: its header is not known, it may be encrypted"
-        )
-    return LogFormat(head[:4]), head[8:]
+        return f"it has {len(head)} bytes, too few for a log"
+    return kind_words(head) or "its header is not known, it may be encrypted"
 
 
 def follows(record: Record, after: Record, kind: LogFormat) -> bool:

@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 class Wanted:
     """Which records; None asks for all. `since` is the first instant, `until` the first one no longer wanted.
 
-    `users` are folded names, of the system or of 4D.
+    `users` are folded names, of the system, with or without their host, or of 4D.
     """
 
     since: Stamp | None = None
@@ -46,7 +46,7 @@ class Wanted:
         if self.users is None:
             return True
         return context is not None and not self.users.isdisjoint(
-            (context.user.casefold(), context.alias.casefold())
+            name.casefold() for name in (context.user, context.alias, context.words)
         )
 
     def by_table(self, details: Details | None) -> bool:
@@ -58,14 +58,14 @@ ALL = Wanted()
 
 
 class Listing:
-    """Goes through a log once. Afterwards `end` is where its whole records end, `read` how many they were."""
+    """Goes through a log once. Afterwards `end` is where its whole records end, `read` how many they were, `given` those as asked."""
 
     def __init__(self, reader: ByteReader, wanted: Wanted = ALL) -> None:
         """Raises LogUnreadableError."""
         self.format, self.datalink = read_header(reader)
         self.size = reader.size
         self.end = HEADER_BYTES
-        self.read = self.not_understood = 0
+        self.read = self.given = self.not_understood = 0
         self.contexts = Contexts()
         self.window = Window(reader)
         self._wanted = wanted
@@ -86,6 +86,7 @@ class Listing:
                 continue
             details = self._details(record)
             if takes_all or wanted.by_table(details):
+                self.given += 1
                 yield Entry(record, details, context)
 
     def _details(self, record: Record) -> Details | None:

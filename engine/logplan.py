@@ -40,13 +40,15 @@ class Candidate:
 
     `continues_set_log` is what engine.logfile.begins_with says of it and the log of the set that is
     restored, or of one that cannot be read, whether it begins with that byte for byte; None when they were
-    not compared. `damage` says of a shipped log what of it was shipped and cannot be read now.
+    not compared. `damage` says of a shipped log what of it was shipped and cannot be read now, `promised` up to
+    which operation it was, 0 for none, None when nobody knows.
     """
 
     source: Source
     facts: LogFacts | str
     continues_set_log: bool | None = None
     damage: str | None = None
+    promised: int | None = None
 
     @property
     def known(self) -> LogFacts | None:
@@ -129,7 +131,9 @@ class LogPlan:
     `current` goes under the log's own name beside the data file, `earlier` into a folder of logs to be
     integrated by hand before it, in this order. `operations` counts what all of them add to the data; None
     when that is not known. `unbroken`: from the data's last operation to the end of `current` none is
-    missing, and nothing hints at later ones that are: never with a shipped log that is damaged. `sentences` is the report.
+    missing, and nothing hints at later ones that are: never with a shipped log that is damaged. `lacks_shipped`: what
+    was told as shipped is in no log that is placed, `lost_to` the last operation of it when that is known. `sentences`
+    is the report.
     """
 
     current: Candidate | None
@@ -140,3 +144,5 @@ class LogPlan:
     operations: int | None
     left_out: tuple[LeftOut, ...]
     sentences: tuple[str, ...] = ()
+    lacks_shipped: bool = False
+    lost_to: int | None = None

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from engine.errors import EngineError, MissingSetError
 from engine.files import open_regular
@@ -20,6 +21,8 @@ from engine.setlog import log_archive, opened_file, opened_log
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = b"\x50\x2a\x4d\x18"
+_DATA_ENDING = ".4dd"
+_NOT_DATA = "name the log, the .journal beside the data file; `backup4d log check LOG --data FILE` compares the two"
 _UNPACK = "bring manifest.json beside it, or unpack it: zstd -d gives the log itself"
 
 
@@ -53,15 +56,24 @@ def open_log(path: Path) -> Iterator[OpenLog]:
             yield _opened(reader, path)
             return
         with TemporaryFile() as unpacked:
-            unpack_log(reader, unpacked)
+            _unpack_named(reader, unpacked, path)
             yield _opened(DescriptorReader(unpacked.fileno()), path)
+
+
+def _unpack_named(reader: ByteReader, unpacked: BinaryIO, path: Path) -> None:
+    try:
+        unpack_log(reader, unpacked)
+    except EngineError as error:
+        error.args = (f"{path}: {error}",)
+        raise
 
 
 def _opened(reader: ByteReader, path: Path, set_folder: Path | None = None) -> OpenLog:
     try:
         read_header(reader)
     except LogUnreadableError as error:
-        raise LogUnreadableError(f"{path}: {error}") from error
+        is_data = path.suffix.lower() == _DATA_ENDING
+        raise LogUnreadableError(f"{path}: {error}", hint=_NOT_DATA if is_data else "") from error
     return OpenLog(reader, path, set_folder)
 
 

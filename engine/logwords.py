@@ -51,7 +51,8 @@ def render_log_plan(plan: LogPlan, request: LogRequest) -> tuple[str, ...]:
     """The report on a plan, most important first: each line one sentence without a full stop."""
     if plan.current is None and not plan.left_out:
         return ("no log was saved with this set and none is at hand", *_opening(plan, request))
-    lines = [*_placed(plan, request), *_continuity(plan, request), *_damaged(plan)]
+    lines = [*_placed(plan, request), *_continuity(plan, request), *_lost(plan, request)]
+    lines += _damaged(plan)
     lines += _opening(plan, request)
     lines += [_unused(one) for one in plan.left_out if one.why in _WHY]
     if request.mode is LogMode.SET and plan.left_out:
@@ -138,6 +139,23 @@ def _continuity(plan: LogPlan, request: LogRequest) -> list[str]:
             " logs is not of these data"
         )
     return lines
+
+
+def _lost(plan: LogPlan, request: LogRequest) -> list[str]:
+    """What was told as shipped and does not come back."""
+    if not plan.lacks_shipped:
+        return []
+    what = "what was shipped in a log that is named below"
+    if plan.lost_to is not None:
+        facts = _current_facts(plan)
+        reached = request.reached if facts is None else facts.last
+        first = plan.lost_to if reached is None else reached + 1
+        what = f"operations {first} to {plan.lost_to}, which were shipped,"
+        if first == plan.lost_to:
+            what = f"operation {first}, which was shipped,"
+    return [
+        f"{what} cannot be brought back from here; an archived log of 4D's own (.4BL or .journal) may hold it"
+    ]
 
 
 def _damaged(plan: LogPlan) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +26,12 @@ from engine.output import StoredFile
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
 FORMAT = "backup4d-set"
-VERSION = 1
+VERSION = 2
+# of a set in our own format: every release reads it
+_OWN_VERSION = 1
+# stream and compression of archives as 4D writes them
+FOURD = "4bk"
+_KINDS = {*product(("tar", "file"), ("zstd", "none")), (FOURD, FOURD)}
 _LINE_LIMIT = 64 << 20
 # what reading values of an unexpected form may raise
 _NOT_AS_WRITTEN = (
@@ -76,7 +82,7 @@ class SetFacts:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFacts:
-    """One archive of a set: `role` is main or log, `stream` tar or file, `compression` zstd or none."""
+    """One archive of a set: `role` is main or log, `stream` tar or file, `compression` zstd or none; or both are 4bk."""
 
     role: str
     stream: str
@@ -103,9 +109,10 @@ def write_manifest(
     spool: BinaryIO,
 ) -> None:
     """Write the whole manifest; `spool` holds the members, from its beginning. Raises OSError."""
+    is_own = all(archive.stream != FOURD for archive in archives)
     lines = [
         ("format", FORMAT),
-        ("version", VERSION),
+        ("version", _OWN_VERSION if is_own else VERSION),
         ("set", _facts_to_json(facts)),
         ("settings", settings),
         ("archives", [_archive_to_json(archive) for archive in archives]),
@@ -354,7 +361,7 @@ def _archive_from_json(row: dict[str, Any], frames: FrameTable) -> ArchiveFacts:
         raise ValueError("the frame table does not fit its archive")
     if sum(file.size for file in files) != frames.stored_bytes:
         raise ValueError("the frame table does not fit the files of its archive")
-    if row["compression"] not in ("zstd", "none") or row["stream"] not in ("tar", "file"):
+    if (row["stream"], row["compression"]) not in _KINDS:
         raise ValueError("an archive of an unknown kind")
     if "checks" in row:
         frames.adopt_checks(base64.b64decode(row["checks"], validate=True))

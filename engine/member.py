@@ -57,7 +57,8 @@ class Member:
     `path` is relative, with `/`, as the bytes of the source's name. `size` is in bytes of content (0
     for folders and links). `header` and `data` are offsets in the uncompressed stream of its archive;
     `data` is where the content begins (after the map of a sparse member). `extents` lists the stored
-    (offset, length) pieces of a sparse file, None when it is stored whole. `digest` is the BLAKE3 of
+    (offset, length) pieces of a sparse file, None when it is stored whole; `holes` are those of a file that is
+    stored whole all the same, in an archive that knows none. `digest` is the BLAKE3 of
     the whole content in hex, None for what is no file. `link` is the target of a link. `seen` is known of large
     files on file systems that keep it truly.
     """
@@ -73,6 +74,7 @@ class Member:
     link: bytes | None = None
     extents: tuple[tuple[int, int], ...] | None = None
     seen: Seen | None = None
+    holes: tuple[tuple[int, int], ...] = ()
 
 
 def content_extents(member: Member) -> tuple[tuple[int, int], ...]:
@@ -85,6 +87,43 @@ def content_extents(member: Member) -> tuple[tuple[int, int], ...]:
 def stored_bytes(member: Member) -> int:
     """How many bytes of content the stream holds of a member."""
     return sum(length for _, length in content_extents(member))
+
+
+def disk_extents(member: Member) -> tuple[tuple[int, int], ...]:
+    """(offset, length) of what takes room on a disk: the content without its holes."""
+    if not member.holes:
+        return content_extents(member)
+    return _between(member.holes, member.size)
+
+
+def disk_bytes(member: Member) -> int:
+    """How much room a member's content takes."""
+    return sum(length for _, length in disk_extents(member))
+
+
+def disk_length(member: Member, offset: int, length: int) -> int:
+    """How much room a piece of a member's content takes."""
+    holes = 0
+    for start, count in member.holes:
+        holes += max(0, min(offset + length, start + count) - max(offset, start))
+    return max(length - holes, 0)
+
+
+def holes_of(member: Member) -> tuple[tuple[int, int], ...]:
+    """(offset, length) of the holes of a member that is stored in pieces."""
+    return () if member.extents is None else _between(member.extents, member.size)
+
+
+def _between(pieces: tuple[tuple[int, int], ...], size: int) -> tuple[tuple[int, int], ...]:
+    """What lies between these pieces, and behind the last one."""
+    found: list[tuple[int, int]] = []
+    position = 0
+    for offset, length in (*pieces, (size, 0)):
+        start = min(offset, size)
+        if start > position:
+            found.append((position, start - position))
+        position = max(position, min(offset + length, size))
+    return tuple(found)
 
 
 def _encode_name(key: str, name: bytes) -> dict[str, str]:
@@ -149,6 +188,8 @@ def member_to_json(member: Member) -> dict[str, Any]:
         row.update(_encode_name("link", member.link))
     if member.extents is not None:
         row["extents"] = [list(extent) for extent in member.extents]
+    if member.holes:
+        row["holes"] = [list(hole) for hole in member.holes]
     if member.seen is not None:
         row["seen"] = [member.seen.inode, member.seen.ctime_ns]
     return row
@@ -181,4 +222,5 @@ def member_from_json(row: dict[str, Any]) -> Member:
         link=_decode_name("link", row),
         extents=None if extents is None else tuple((_number(o), _number(n)) for o, n in extents),
         seen=_seen_from_json(row.get("seen")),
+        holes=tuple((_number(o), _number(n)) for o, n in row.get("holes", ())),
     )

@@ -36,6 +36,7 @@ from settings.layout import DatabaseLayout
 from settings.model import KeepLast, Settings, Severity
 from settings.paths import PathMap, resolve_path
 from settings.reader import Reading
+from settings.service_model import ArchiveFormat
 
 _MARGIN = 1.1  # our decision: 10 % more than the estimate must be free
 LeftOut = Callable[[bytes, str], None]
@@ -46,6 +47,9 @@ _BUILDING = b".backup4d-restoring-"
 _REPLACED_NAME = re.compile(rb"Replaced files \(\d{4}-\d\d-\d\d \d\d-\d\d-\d\d(, \d+)?\)")
 _SMALL_FILES = ("vfat", "msdos", "fuse.fusefat")
 _LARGEST_SMALL = (1 << 32) - 1
+_OF_FOURD = ".4BK"
+# where a part of a file can give its room back
+_PUNCHED = ("ext4", "xfs", "btrfs", "tmpfs", "f2fs", "")
 _FIXED_BYTES = 1 << 20  # manifest, checksums, history
 
 
@@ -231,7 +235,7 @@ def _refuse_empty(selection: Selection, layout: DatabaseLayout) -> None:
         )
 
 
-def plan_backup(
+def plan_backup(  # noqa: PLR0913 - what is there, what is wanted, and where it goes
     inventory: Inventory,
     settings: Settings,
     *,
@@ -239,6 +243,7 @@ def plan_backup(
     content_bytes: int,
     free_bytes: int,
     kind: str = "",
+    archives: ArchiveFormat = ArchiveFormat.TAR,
 ) -> Plan:
     """Decide number, early removals and room. Pure; raises NoRoomError.
 
@@ -248,7 +253,9 @@ def plan_backup(
     before: tuple[Removal, ...] = ()
     if isinstance(rotation, KeepLast) and rotation.erase_before:
         before = plan_rotation(inventory.sets, rotation, coming=True)
-    estimate = _estimate(inventory, content_bytes)
+    estimate = _estimate(inventory, content_bytes, archives)
+    if archives is not ArchiveFormat.TAR and kind not in _PUNCHED:
+        estimate *= 2  # the draft keeps its room until the archive is written
     needed = int(estimate * _MARGIN) + _FIXED_BYTES
     _refuse_large_files(kind, min(needed, settings.segment_bytes or needed))
     freed = sum(removal.stored.facts.archive_bytes for removal in before)
@@ -268,15 +275,17 @@ def _refuse_large_files(kind: str, largest: int) -> None:
     if kind in _SMALL_FILES and largest > _LARGEST_SMALL:
         raise NoRoomError(
             f"an archive of about {_mib(largest)} cannot be written: a file on {kind} has 4 GiB at most",
-            hint="let the settings cut archives into segments (FileSegmentation/DefaultSize 2048), or format"
-            " the disk with exFAT, NTFS or ext4",
+            hint="let the settings cut archives into segments (FileSegmentation/DefaultSize 2048, not with"
+            " ArchiveFormat 4BK), or format the disk with exFAT, NTFS or ext4",
         )
 
 
-def _estimate(inventory: Inventory, content_bytes: int) -> int:
-    """Archive size from the ratio of the last set with the same order of size, else the plain size."""
+def _estimate(inventory: Inventory, content_bytes: int, archives: ArchiveFormat) -> int:
+    """Archive size from the ratio of the last set, when it is of the same format, else the plain size."""
     last = inventory.sets[-1].facts if inventory.sets else None
     if last is None or last.content_bytes == 0 or last.archive_bytes == 0:
+        return content_bytes
+    if any(name.endswith(_OF_FOURD) for _, name in last.files) is (archives is ArchiveFormat.TAR):
         return content_bytes
     return content_bytes * last.archive_bytes // last.content_bytes
 

@@ -16,7 +16,7 @@ from engine.arrival import Arriving, Judge, Piece, ReadingPlan
 from engine.errors import DamagedError, RestoreError
 from engine.framereader import Block, StoredArchive, read_what_is_good
 from engine.frametable import Frame
-from engine.member import LARGEST_FILE, Kind, Member
+from engine.member import LARGEST_FILE, Kind, Member, disk_length
 from engine.progress import Progress, Report
 from engine.stop import StopRequest
 from engine.targetfile import TargetFile, apply_attributes
@@ -176,7 +176,7 @@ class Rebuild:
         for piece in pieces:
             arriving = piece.arriving or self._small(piece.member)
             self._take_piece(arriving, frame, block, piece)
-            self.done += piece.length
+            self.done += disk_length(arriving.file.member, piece.offset, piece.length)
             if arriving.is_complete:
                 self._end(arriving, self._tree)
         self._report(Progress("restoring", self.done, self._total))

@@ -14,6 +14,7 @@ from engine.records import Recorder
 from engine.report import Times
 from engine.sets import database_tag, is_leftover, set_name, take_inventory
 from engine.staging import is_of_another_writer, is_still, own_tag
+from engine.workplace import remove_own_dead
 from settings.layout import DatabaseLayout
 
 
@@ -51,6 +52,7 @@ def remove_leftovers(destination: Path, layout: DatabaseLayout) -> list[str]:
             others = [one for one in entries if is_of_another_writer(one.name, data_file, package)]
             dead = [one for one in others if is_still(one)]
             warnings = [warning for one in leftovers + dead for warning in _remove(one)]
+            remove_own_dead(held, tags[1])  # where an import was killed
             return warnings + [_left_alone(one) for one in others if one not in dead]
     except OSError:
         return []  # absent or failing: the checks of the destination say what is wrong with it

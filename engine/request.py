@@ -6,7 +6,7 @@ from pathlib import Path
 
 from settings.layout import DatabaseLayout
 from settings.paths import PathMap
-from settings.service_model import Hooks, Limits
+from settings.service_model import ArchiveFormat, Hooks, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Request:
 
     `accept_destination`: a person says that the destination is right, though it is on another file system
     than the last time. `last_good` holds settings that are used while the file itself cannot be (None: the
-    backup is refused then); `hooks` are run around it, `limits` are those of the host.
+    backup is refused then); `hooks` are run around it, `limits` are those of the host. `archives`: what is written.
     """
 
     layout: DatabaseLayout
@@ -26,6 +26,7 @@ class Request:
     last_good: Path | None = None
     hooks: Hooks = field(default_factory=Hooks)
     limits: Limits = field(default_factory=Limits)
+    archives: ArchiveFormat = ArchiveFormat.TAR
 
 
 def slot_text(scheduled: datetime | None) -> str | None:

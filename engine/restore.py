@@ -11,7 +11,7 @@ from engine.arrival import Strict
 from engine.errors import DamagedError, MissingSetError, RestoreError
 from engine.files import fsync_folder, room
 from engine.framereader import open_archive, open_what_is_there
-from engine.manifest import iterate_members
+from engine.manifest import FOURD, iterate_members
 from engine.progress import Report
 from engine.rebuild import Rebuild
 from engine.restorelogs import LogPlacing, LogWish, place_logs, plan_log_placing
@@ -145,7 +145,11 @@ def restore_source(  # noqa: PLR0913 - where from, where to, what, and the three
     wanted, needed = want(source, selection)
     logs = plan_logs_of(source, wanted, wish)
     # a manifest that is wrong about its content must not fill the disk
-    streams = sum(archive.frames.raw_bytes for archive in source.manifest.archives)
+    streams = sum(
+        archive.frames.raw_bytes
+        for archive in source.manifest.archives
+        if archive.stream != FOURD  # holes are in those
+    )
     with workplace(room_in, needed if wanted is not None else max(needed, streams)) as building:
         files = Rebuild(
             lambda: TargetTree.of_new(building), Strict(), report=report, total=needed, stop=stop

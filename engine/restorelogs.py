@@ -242,7 +242,7 @@ def _shipped(
     facts = source.manifest.facts
     for one in shipped_logs(source.archives.parent, facts.base, Path(facts.data_file), stack):
         candidate = _candidate(one.source, one.reader, own_facts, None)
-        yield replace(candidate, damage=one.damage)
+        yield replace(candidate, damage=one.damage, promised=one.promised)
 
 
 def _open_member(

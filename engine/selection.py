@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import RestoreError
 from engine.manifest import iterate_members
-from engine.member import Kind, Member, Role, stored_bytes
+from engine.member import Kind, Member, Role, disk_bytes, stored_bytes
 
 _OF_DATA = (b".4dindx", b".4dsyncdata", b".4dsyncheader")
 
@@ -61,7 +61,7 @@ class Wanted:
     def take(self, member: Member) -> None:
         """Count a file that is wanted."""
         self.files += 1
-        self.content_bytes += stored_bytes(member)
+        self.content_bytes += disk_bytes(member)
         self.has_log = self.has_log or member.role is Role.LOG
         if stored_bytes(member):
             self.archives.add("log" if member.role is Role.LOG else "main")

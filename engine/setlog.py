@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.framereader import open_archive
 from engine.logfile import ByteReader
-from engine.manifest import ArchiveFacts, Manifest, iterate_members, read_manifest
+from engine.manifest import FOURD, ArchiveFacts, Manifest, iterate_members, read_manifest
 from engine.member import Attributes, Kind, Member, Role
 from engine.memberreader import MemberReader
 
@@ -25,8 +25,11 @@ def log_archive_in(manifest: Manifest) -> ArchiveFacts | None:
 
 @contextmanager
 def opened_log(folder: Path, facts: ArchiveFacts) -> Iterator[ByteReader]:
-    """That log: its archive is the log itself, in frames. Raises MissingSetError, DamagedError."""
+    """That log: its archive is the log itself, in frames, or holds it as 4D's do. Raises MissingSetError, DamagedError."""
     member = Member(b"log", Kind.FILE, Role.LOG, facts.frames.raw_bytes, _NO_ATTRIBUTES, 0, 0)
+    if facts.stream == FOURD:
+        logs = (one for one in iterate_members(folder) if one.role is Role.LOG)
+        member = next(logs, member)
     with open_archive(folder, facts) as archive:
         yield MemberReader(archive, member)
 

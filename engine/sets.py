@@ -70,6 +70,12 @@ def set_name(base: str, number: int) -> str:
     return f"{base}[{number:04d}]"
 
 
+def base_of(name: str) -> str | None:
+    """The name of the data file in the name of a set's folder; None for all other names."""
+    match = _SET_FOLDER.fullmatch(name)
+    return match and match["base"]
+
+
 def database_tag(data_file: Path) -> str:
     """Eight hex digits that tell one database's hidden work from another's with the same base name."""
     return hashlib.sha256(os.fsencode(data_file)).hexdigest()[:8]

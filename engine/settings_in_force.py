@@ -3,17 +3,24 @@
 from dataclasses import replace
 
 from engine.errors import RefusedError
+from engine.fourd.setsettings import for_archives
 from engine.request import Request
 from settings.errors import SettingsError
 from settings.reader import Reading, load_settings
 
 
 def settings_in_force(request: Request) -> tuple[Reading, tuple[str, ...]]:
-    """The settings, and notes for the journal.
+    """The settings as the format of the archives allows them, and notes for the journal.
 
     While the file cannot be used, the request's last good settings count, and a note says so. Raises
     RefusedError when there are none.
     """
+    reading, notes = _read(request)
+    reading, others = for_archives(reading, request.archives)
+    return reading, (*notes, *others)
+
+
+def _read(request: Request) -> tuple[Reading, tuple[str, ...]]:
     layout = request.layout
     try:
         return load_settings(layout.settings_file), ()

@@ -21,6 +21,7 @@ from engine.errors import (
     MissingSetError,
 )
 from engine.files import hand_over
+from engine.fourd.setarchives import Making, make_archives
 from engine.frametable import FrameTable
 from engine.framewriter import FrameWriter
 from engine.host import Clock
@@ -46,6 +47,7 @@ from engine.together import find_together
 from engine.version import TOOL
 from settings.layout import DatabaseLayout
 from settings.model import CompressionRate, Settings
+from settings.service_model import ArchiveFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Job:
     """Everything the writing of one set needs to know; `staging` exists and is empty.
 
     `before`: an older set whose frames may be taken over. `read_rate`: bytes a second that may be read at most. `held`: a guard holds the files still; `may_clone`: and
-    lets us clone them meanwhile.
+    lets us clone them meanwhile. `archives`: in which format.
     """
 
     layout: DatabaseLayout
@@ -69,6 +71,7 @@ class Job:
     read_rate: int | None = None
     held: bool = False
     may_clone: bool = True
+    archives: ArchiveFormat = ArchiveFormat.TAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +138,12 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
     together = find_together(job.sources, job.layout)
     with (
         tempfile.TemporaryFile(dir=job.staging) as spool_file,
-        set_before(job.before, job.settings.compression) as before,
+        set_before(job.before, _rate(job)) as before,
         ExitStack() as stack,
         cloning(_wanted(job, together), patience, around.stop) as clones,
     ):
         spool = MemberSpool(spool_file)
+        lost: tuple[str, ...] = ()
         writing = _open_archives(job, before, around.stop, stack)
         meter = _Meter(around, job)
         intake = Intake(
@@ -151,11 +155,54 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
         _read_all(intake, archiver, [one.frames for one in writing[1:]], all_read, spool)
         archives = tuple(archive.finish(around.report) for archive in writing)
         facts = _final_facts(job, archives, archiver, spool.count, around.clock)
-        spool_file.seek(0)
-        _write_papers(job, facts, archives, spool_file)
+        if job.archives is ArchiveFormat.TAR:
+            _write_papers(job, facts, archives, spool_file)
+        else:
+            facts, lost = _recast(job, facts, archives, spool, around)
     recovery = protect_set(job.staging, job.settings, around.clock, around.stop, around.report)
     hand_over(job.staging, like=job.destination)
-    return Written(facts, (*clones.notes, *before.notes(), *recovery.notes), recovery.warnings)
+    notes = (*clones.notes, *before.notes(), *lost, *recovery.notes)
+    return Written(facts, notes, recovery.warnings)
+
+
+def _recast(
+    job: Job,
+    facts: SetFacts,
+    drafts: tuple[ArchiveFacts, ...],
+    spool: MemberSpool,
+    around: Surroundings,
+) -> tuple[SetFacts, tuple[str, ...]]:
+    """What was written so far was drafts; the set gets archives as 4D writes them."""
+
+    def check(read_back: ReadBack, archive: ArchiveFacts) -> None:
+        _check(read_back, archive, around.report, job.staging)
+
+    making = Making(
+        job.staging,
+        facts.base,
+        facts.number,
+        job.settings.compression is not CompressionRate.NONE,
+        job.workers,
+        around.stop,
+        around.report,
+        check if job.settings.check_archive else None,
+    )
+    with tempfile.TemporaryFile(dir=job.staging) as lines:
+        archives, notes = make_archives(making, drafts, spool, MemberSpool(lines))
+        facts = replace(
+            facts,
+            ended=around.clock.now(),
+            archive_bytes=sum(archive.frames.stored_bytes for archive in archives),
+            files=_files_of(archives),
+        )
+        _write_papers(job, facts, archives, lines)
+    return facts, notes
+
+
+def _rate(job: Job) -> CompressionRate:
+    """Drafts are packed whatever the settings say: they are read again at once, and take room until then."""
+    is_draft = job.archives is not ArchiveFormat.TAR
+    return CompressionRate.FAST if is_draft else job.settings.compression
 
 
 def _wanted(job: Job, together: tuple[Root, ...]) -> Wanted:
@@ -235,8 +282,10 @@ class _Writing:
         stop: StopRequest,
     ) -> None:
         """`kind` is its (role, stream)."""
-        rate = job.settings.compression
+        rate = _rate(job)
         packed = rate is not CompressionRate.NONE
+        # a draft is compared when it is read again
+        self._is_checked = job.settings.check_archive and job.archives is ArchiveFormat.TAR
         self._job = job
         self._kind = (*kind, "zstd" if packed else "none")
         name = (job.facts.base, number, f"{suffix}.zst" if packed else suffix)
@@ -256,14 +305,14 @@ class _Writing:
             before_rewind=self._check.rewind,
             known=Known(before.lots, reserve=stored_limit(job.total_bytes)),
         )
-        if job.settings.check_archive and job.settings.segment_bytes is None:
+        if self._is_checked and job.settings.segment_bytes is None:
             largest = stored_limit(max(FRAME_BYTES, frame_bytes(job.total_bytes)))
             self._check.follow(archive_name(*name, None), self._kind[-1], largest)
 
     def finish(self, report: Report) -> ArchiveFacts:
         """Write what is left, make it durable, check it."""
         facts = ArchiveFacts(*self._kind, self.frames.finish(), self._table)
-        if self._job.settings.check_archive:
+        if self._is_checked:
             _check(self._check, facts, report, self._job.staging)
         self._table.forget_checksums()
         return facts
@@ -312,7 +361,6 @@ def _final_facts(
     members: int,
     clock: Clock,
 ) -> SetFacts:
-    files = tuple((archive.role, file.name) for archive in archives for file in archive.files)
     log_bytes = sum(archive.frames.raw_bytes for archive in archives if archive.role == "log")
     return replace(
         job.facts,
@@ -324,8 +372,12 @@ def _final_facts(
         members=members,
         skipped=tuple(archiver.skipped),
         left_out=tuple(archiver.left_out),
-        files=files,
+        files=_files_of(archives),
     )
+
+
+def _files_of(archives: tuple[ArchiveFacts, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((archive.role, file.name) for archive in archives for file in archive.files)
 
 
 def _write_papers(
@@ -336,4 +388,5 @@ def _write_papers(
         "sha256": job.settings_digest,
         "values": plain(job.settings),
     }
+    spool.seek(0)
     write_papers(job.staging, settings, facts, archives, spool)

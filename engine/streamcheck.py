@@ -45,7 +45,7 @@ class StreamChecker:
         while self._current is not None:
             if not self._current.take(memoryview(block), self._position, end):
                 break
-            self._current.compare(is_tar=self._is_tar)
+            self._current.compare()
             self._open_next()
         self._position = end
 
@@ -57,13 +57,14 @@ class StreamChecker:
 
     def _open_next(self) -> None:
         member = next(self._members, None)
-        self._current = None if member is None else _Current(member)
+        self._current = None if member is None else _Current(member, is_tar=self._is_tar)
 
 
 class _Current:
     """One member while its bytes pass by."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, *, is_tar: bool) -> None:
+        self._is_tar = is_tar
         self.name = member.path.decode("utf-8", "backslashreplace")
         self._member = member
         self._header = bytearray()
@@ -79,7 +80,7 @@ class _Current:
     def take(self, view: memoryview, start: int, end: int) -> bool:
         """Take what a block holds of this member; True when it is complete."""
         member = self._member
-        if member.header < end and member.data > start:
+        if self._is_tar and member.header < end and member.data > start:
             self._header += view[max(member.header - start, 0) : member.data - start]
         while self._pieces:
             at, offset, length = self._pieces[-1]
@@ -93,7 +94,7 @@ class _Current:
             self._pieces.pop()
         return member.data <= end
 
-    def compare(self, *, is_tar: bool) -> None:
+    def compare(self) -> None:
         """Raises DamagedError when digest or tar header is not the manifest's."""
         member = self._member
         if member.digest is not None:
@@ -102,7 +103,7 @@ class _Current:
                 raise DamagedError(
                     f"{self.name} in the archive does not have the digest of the manifest"
                 )
-        if is_tar:
+        if self._is_tar:
             self._compare_header()
 
     def _hash_hole_before(self, offset: int) -> None:

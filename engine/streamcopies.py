@@ -14,9 +14,9 @@ from engine.errors import EngineError
 from engine.files import open_regular
 from engine.logfile import ByteReader
 from engine.logplan import Shipped
-from engine.streamfolder import piece_numbers, stream_folders
+from engine.streamfolder import piece_numbers, stream_folders, without_ledger
 from engine.streamledger import Ledger
-from engine.streampiece import data_name, read_ledger, sound_entries
+from engine.streampiece import data_name, ledger_name, read_ledger, sound_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,15 @@ class PieceReader:
 
 @dataclass(frozen=True, slots=True)
 class ShippedLog:
-    """A piece, with a reader or why there is none; `damage` is why less can be read than was shipped, None when all can."""
+    """A piece, with a reader or why there is none; `damage` is why less can be read than was shipped, None when all can.
+
+    `promised` is the last operation that was shipped by its ledger, 0 when there was none, None when nobody knows.
+    """
 
     source: Shipped
     reader: ByteReader | str
     damage: str | None = None
+    promised: int | None = None
 
 
 def shipped_logs(
@@ -50,16 +54,29 @@ def shipped_logs(
         return
     for folder in folders:
         try:
-            numbers = piece_numbers(folder)
+            numbers, lost = piece_numbers(folder), without_ledger(folder)
         except OSError as error:
             yield _unread(Shipped(folder, 0), f"{folder} cannot be read: {error.strerror}")
             continue
         for number in numbers:
             yield _compared(Shipped(folder, number), stack)
+        for number in lost:
+            yield _unread(Shipped(folder, number), _lost_ledger(folder, number))
 
 
-def _unread(source: Shipped, why: str) -> ShippedLog:
-    return ShippedLog(source, why, why)
+def _unread(source: Shipped, why: str, promised: int | None = None) -> ShippedLog:
+    return ShippedLog(source, why, why, promised)
+
+
+def _lost_ledger(folder: Path, number: int) -> str:
+    return (
+        f"its ledger {ledger_name(number)} is gone, and nothing else proves what is in it;"
+        f" {_shows(folder / data_name(number))}"
+    )
+
+
+def _shows(file: Path) -> str:
+    return f"`backup4d log check {shlex.quote(str(file))}` shows what is readable of it"
 
 
 def _compared(source: Shipped, stack: ExitStack) -> ShippedLog:
@@ -69,20 +86,22 @@ def _compared(source: Shipped, stack: ExitStack) -> ShippedLog:
         return _unread(source, str(error))
     except OSError as error:
         return _unread(source, f"its ledger cannot be read: {error.strerror}")
-    file = source.folder / data_name(source.piece)
+    file, promised = source.folder / data_name(source.piece), ledger.last or 0
     try:
         descriptor = stack.enter_context(open_regular(file, links=False)).fileno()
         size = os.fstat(descriptor).st_size
         sound = sound_entries(descriptor, ledger.entries, size, all_of_them=True)
     except EngineError as error:
-        return _unread(source, f"{error}; {_promise(ledger)}")
+        return _unread(source, f"{error}; {_promise(ledger)}", promised)
     except OSError as error:
-        return _unread(source, f"it cannot be read: {error.strerror}; {_promise(ledger)}")
+        why = f"it cannot be read: {error.strerror}; {_promise(ledger)}"
+        return _unread(source, why, promised)
     if len(sound) == len(ledger.entries):
         return ShippedLog(source, PieceReader(descriptor, ledger.end))
     good = sound[-1].end if sound else 0
     damage = _damage(file, ledger, good, ledger.entries[len(sound)].end, size)
-    return ShippedLog(source, PieceReader(descriptor, good) if good else damage, damage)
+    reader = PieceReader(descriptor, good) if good else damage
+    return ShippedLog(source, reader, damage, promised)
 
 
 def _damage(file: Path, ledger: Ledger, good: int, bad: int, size: int) -> str:
@@ -91,8 +110,7 @@ def _damage(file: Path, ledger: Ledger, good: int, bad: int, size: int) -> str:
         what = f"it ends at byte {size}, {ledger.end} were shipped"
     else:
         what = f"bytes {good} to {bad} do not have the digest in its ledger"
-    how = f"`backup4d log check {shlex.quote(str(file))}` shows what is readable of it"
-    return f"it is damaged behind byte {good}: {what}; {_promise(ledger)}; {how}"
+    return f"it is damaged behind byte {good}: {what}; {_promise(ledger)}; {_shows(file)}"
 
 
 def _promise(ledger: Ledger) -> str:

@@ -36,6 +36,7 @@ from engine.streamfolder import (
     remove_unneeded,
     remove_unneeded_of_others,
     stream_name,
+    without_ledger,
 )
 from engine.streamledger import Beginning
 from engine.streampiece import (
@@ -241,7 +242,13 @@ class Streamer:
         """A piece for this log. Raises LogUnreadableError, HeldError, OSError."""
         read_first_facts(live.descriptor)  # what is no log is refused here
         self._keep_room(stream, HEADER_BYTES)
-        number = max(before, *piece_numbers(stream), 0) + 1
+        lost = without_ledger(stream)
+        number = max(before, *piece_numbers(stream), *lost, 0) + 1
+        self._events += [
+            f"{data_name(one)} has lost its ledger, so that nothing proves what is in it : it stays as it is, and the"
+            f" log is shipped anew in piece {number}"
+            for one in lost
+        ]
         beginning = Beginning(
             number,
             str(self._layout.data_file),

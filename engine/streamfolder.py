@@ -18,6 +18,7 @@ from engine.streampiece import data_name, ledger_name, read_ledger
 from engine.streamsight import needed_pieces
 
 _WORD = ".log-stream-"
+_DATA = re.compile(r"(\d{4,9})\.journal")
 _LEDGER = re.compile(r"(\d{4,9})\.ledger")
 _TAG = re.compile(r"[0-9a-f]{8}\.[0-9a-f]{8}")
 STREAM_LOCK = ".backup4d.lock"
@@ -64,6 +65,17 @@ def piece_numbers(stream: Path) -> list[int]:
     """The pieces of a stream, in their order. Raises OSError."""
     found = (_LEDGER.fullmatch(entry.name) for entry in stream.iterdir())
     return sorted(int(one[1]) for one in found if one is not None)
+
+
+def without_ledger(stream: Path) -> list[int]:
+    """The pieces of which bytes are there, and no ledger tells what they are. Raises OSError.
+
+    One without a byte is of a service that died before it told of anything.
+    """
+    told = set(piece_numbers(stream))
+    found = ((entry, _DATA.fullmatch(entry.name)) for entry in stream.iterdir())
+    numbers = (int(one[1]) for entry, one in found if one is not None and entry.lstat().st_size)
+    return sorted(number for number in numbers if number not in told)
 
 
 def ledgers(stream: Path) -> Iterator[tuple[int, Ledger | str]]:

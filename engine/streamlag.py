@@ -8,9 +8,9 @@ from pathlib import Path
 from engine.errors import EngineError
 from engine.livelog import LiveLog, read_facts_behind, read_first_facts
 from engine.staging import own_tag
-from engine.streamfolder import piece_numbers, stream_name
+from engine.streamfolder import piece_numbers, stream_name, without_ledger
 from engine.streamledger import Ledger
-from engine.streampiece import marks_of, read_ledger
+from engine.streampiece import data_name, marks_of, read_ledger
 from engine.streamsight import Sight, judge
 from settings.layout import DatabaseLayout
 
@@ -30,7 +30,7 @@ class Behind:
 class StreamLag:
     """`piece`, `last` and `at` are what was shipped last, None while nothing is; `problem` why `behind` is not known.
 
-    `at` is when it was durable.
+    `at` is when it was durable. `lost` are pieces without a ledger: nothing proves what is in them.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class StreamLag:
     at: datetime | None = None
     behind: Behind | None = None
     problem: str | None = None
+    lost: tuple[Path, ...] = ()
 
 
 def stream_lag(layout: DatabaseLayout, destination: Path, now: datetime) -> StreamLag:
@@ -47,28 +48,29 @@ def stream_lag(layout: DatabaseLayout, destination: Path, now: datetime) -> Stre
     folder = destination / stream_name(
         layout.data_file.stem, own_tag(layout.data_file, layout.package)
     )
-    nothing = StreamLag(folder)
     try:
-        numbers = piece_numbers(folder)
+        numbers, lost = piece_numbers(folder), without_ledger(folder)
     except FileNotFoundError:
         return StreamLag(folder, problem="nothing is shipped yet")
     except OSError as error:
         return StreamLag(folder, problem=f"{folder} cannot be read: {error.strerror}")
+    known = StreamLag(folder, lost=tuple(folder / data_name(number) for number in lost))
     if not numbers:
-        return StreamLag(folder, problem="nothing is shipped yet")
+        return _with_problem(known, "nothing is shipped yet")
     try:
         ledger = read_ledger(folder, numbers[-1])
-        nothing = _shipped(folder, ledger)
-        return _compared(nothing, layout, ledger, now)
+        known = _shipped(known, ledger)
+        return _compared(known, layout, ledger, now)
     except EngineError as error:
-        return _with_problem(nothing, str(error))
+        return _with_problem(known, str(error))
     except OSError as error:
-        return _with_problem(nothing, f"{error.filename or layout.log}: {error.strerror}")
+        return _with_problem(known, f"{error.filename or layout.log}: {error.strerror}")
 
 
-def _shipped(folder: Path, ledger: Ledger) -> StreamLag:
+def _shipped(known: StreamLag, ledger: Ledger) -> StreamLag:
     at = ledger.entries[-1].at if ledger.entries else None
-    return StreamLag(folder, ledger.beginning.number, ledger.last, ledger.end, at)
+    number = ledger.beginning.number
+    return replace(known, piece=number, last=ledger.last, bytes=ledger.end, at=at)
 
 
 def _with_problem(known: StreamLag, problem: str) -> StreamLag:

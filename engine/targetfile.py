@@ -11,10 +11,12 @@ import mmap
 import os
 import stat
 import threading
+from bisect import bisect_right
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from engine.member import Member, content_extents
+from engine.member import Member, disk_extents
 from engine.targettree import Tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,7 +45,17 @@ class TargetFile:
             raise
 
     def write(self, content: memoryview, offset: int) -> None:
-        """Write at an offset; several threads may do so at once. Raises OSError."""
+        """Write at an offset; several threads may do so at once. Raises OSError.
+
+        Holes stay holes: what is written there are zeros.
+        """
+        if self.member.holes:
+            for low, high in _outside(self.member.holes, content, offset):
+                self._write(content[low:high], offset + low)
+            return
+        self._write(content, offset)
+
+    def _write(self, content: memoryview, offset: int) -> None:
         if self._direct is not None and offset % mmap.PAGESIZE == 0:
             count = self._write_direct(self._direct, content, offset)
             content, offset = content[count:], offset + count
@@ -69,7 +81,7 @@ class TargetFile:
 
     def _prepare(self, parent: int, name: bytes) -> None:
         """Take the room now: a full disk is found before anything is written, and threads do not wait for it."""
-        for offset, length in content_extents(self.member):
+        for offset, length in disk_extents(self.member):
             if length:
                 _take_room(self.descriptor, offset, length)
         with suppress(OSError):
@@ -95,6 +107,24 @@ class TargetFile:
             if written % mmap.PAGESIZE:
                 break
         return done
+
+
+def _outside(
+    holes: tuple[tuple[int, int], ...], content: memoryview, offset: int
+) -> Iterator[tuple[int, int]]:
+    """Which parts of the content at this offset are in no hole; a hole that holds something is none."""
+    position = 0
+    first = max(bisect_right(holes, (offset, 0)) - 1, 0)
+    for start, length in holes[first:]:
+        low, high = max(start - offset, position), min(start + length - offset, len(content))
+        if start - offset >= len(content):
+            break
+        if low < high and not content[low:high].tobytes().strip(b"\0"):
+            if low > position:
+                yield position, low
+            position = high
+    if position < len(content):
+        yield position, len(content)
 
 
 def apply_attributes(descriptor: int, member: Member) -> None:

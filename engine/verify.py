@@ -9,10 +9,12 @@ from pathlib import Path
 
 from engine.errors import Code, DamagedError, DamagedFrameError, EngineError, MissingSetError
 from engine.files import read_regular
+from engine.fourd.setstream import StructureChecker, in_bodies
 from engine.framereader import Block, StoredArchive, open_archive, read_blocks
 from engine.frametable import Frame
 from engine.manifest import (
     CHECKSUMS,
+    FOURD,
     MANIFEST,
     ArchiveFacts,
     Manifest,
@@ -21,7 +23,7 @@ from engine.manifest import (
     parse_checksums,
     read_manifest,
 )
-from engine.member import Member, stored_bytes
+from engine.member import Member, Role, stored_bytes
 from engine.progress import Progress, Report
 from engine.recoverydata import recovery_doubt
 from engine.stop import StopRequest
@@ -91,6 +93,8 @@ def _files_hit(manifest: Manifest, archive: ArchiveFacts, error: EngineError) ->
         ]
     except DamagedError:
         return ""
+    if not names:
+        return "; it holds no file, but what the archive says of them"
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return f"; it holds {', '.join(names[:_MOST_NAMED])}{more}"
 
@@ -129,7 +133,11 @@ def _verify_archive(
         if sums and sums.get(file.name) != file.sha256:
             raise DamagedError(f"{CHECKSUMS} and {MANIFEST} disagree about {file.name}")
     hasher = _FileHasher(facts)
-    checker = StreamChecker(members_of(manifest, facts), is_tar=facts.stream == "tar")
+    checkers: list[StreamChecker | StructureChecker] = [
+        StreamChecker(members_of(manifest, facts), is_tar=facts.stream == "tar")
+    ]
+    if facts.stream == FOURD:
+        checkers.append(StructureChecker(lambda: members_of(manifest, facts)))
     total, done = facts.frames.raw_bytes, 0
     with (
         open_archive(manifest.folder, facts, past_cache=workers) as archive,
@@ -137,10 +145,12 @@ def _verify_archive(
     ):
         for frame, block in blocks:
             stop.check()
-            checker.feed(block)
+            for checker in checkers:
+                checker.feed(block)
             done += frame.raw
             report(Progress(f"verifying {archive.name}", done, total))
-    checker.finish()
+    for checker in checkers:
+        checker.finish()
     hasher.compare()
 
 
@@ -157,8 +167,10 @@ def members_of(manifest: Manifest, facts: ArchiveFacts) -> Iterator[Member]:
     members = (
         member
         for member in iterate_members(manifest.folder)
-        if (member.role.value == "log") == wants_log
+        if (member.role is Role.LOG) == wants_log
     )
+    if facts.stream == FOURD:
+        return in_bodies(members, facts.frames.raw_bytes)
     return in_place(members, is_tar=facts.stream == "tar", stream_bytes=facts.frames.raw_bytes)
 
 

@@ -14,10 +14,10 @@ BUILDING = ".backup4d-restoring-"
 
 
 @contextmanager
-def workplace(folder: Path, needed: int) -> Iterator[Path]:
+def workplace(folder: Path, needed: int, tag: str = "") -> Iterator[Path]:
     """A new hidden folder in `folder`, which must have `needed` bytes free; what is left in it at the end goes.
 
-    Raises NoRoomError, RestoreError.
+    By its `tag`, whoever made it can tell it from others when it is dead (`remove_own_dead`). Raises NoRoomError, RestoreError.
     """
     remove_dead(folder)
     try:
@@ -26,7 +26,7 @@ def workplace(folder: Path, needed: int) -> Iterator[Path]:
             raise NoRoomError(
                 f"{folder} has {free >> 20} MiB free, the restored files need {needed >> 20} MiB"
             )
-        building, descriptor = workbench.make_held(folder, BUILDING)
+        building, descriptor = workbench.make_held(folder, f"{BUILDING}{tag}")
         try:
             refuse_planted(descriptor)
             # what comes back may be open to everybody inside: who could not look into the application shall not here
@@ -50,6 +50,11 @@ def workplace(folder: Path, needed: int) -> Iterator[Path]:
 def remove_dead(folder: Path) -> None:
     """What restores that were killed left here."""
     workbench.remove_dead(folder, BUILDING)
+
+
+def remove_own_dead(folder: Path, tag: str) -> None:
+    """Those with this tag. Others are left to the next restore there: the locks of another machine may not be seen."""
+    workbench.remove_dead(folder, f"{BUILDING}{tag}")
 
 
 def _discard(building: Path, descriptor: int, failure: BaseException | None) -> None:

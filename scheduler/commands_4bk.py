@@ -16,12 +16,13 @@ from engine.fourd.onefile import copy_one
 from engine.fourd.reading import ListLostError, Way
 from engine.fourd.rescue import rescue_archive
 from engine.host import worker_count
+from engine.logfile import ByteReader
 from engine.progress import Report, silent
 from engine.stop import StopRequest
 from scheduler.commands_sets import stop_on_signals
 from scheduler.context import context_of
 from scheduler.options import JSON, PathAsTyped
-from scheduler.screen import progress_shown, say_json, warn
+from scheduler.screen import output_named, progress_shown, say_json, warn
 from scheduler.words_4bk import (
     error_row,
     extraction_row,
@@ -33,6 +34,10 @@ from scheduler.words_4bk import (
     say_rescued,
 )
 
+_WITHOUT_NAMES = (
+    "without the list nobody knows which file is which: leave out --only, and name a folder with --to;"
+    " all that is there comes out, without names"
+)
 _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=PathAsTyped())
 _ONLY = click.option(
     "--only",
@@ -137,13 +142,13 @@ def extract(  # noqa: PLR0913 - options of a command
     ):
         way = way_of(stop, report, "extracting")
         if to is None:
-            copy_one(reader, patterns[0], sys.stdout.buffer, way)
-            sys.stdout.buffer.flush()
+            _copy_to_stdout(reader, patterns[0], way)
             return Exit.DONE
         try:
             extraction = extract_archive(reader, to.absolute(), Wish(patterns, as_stored), way)
         except (ListLostError, BadListError) as error:
             if patterns:
+                error.hint = _WITHOUT_NAMES
                 raise
             return say_rescued(
                 rescue_archive(reader, to.absolute(), str(error), way), file, as_json=as_json
@@ -153,6 +158,28 @@ def extract(  # noqa: PLR0913 - options of a command
     else:
         say_extraction(file, extraction)
     return Exit.DONE if extraction.is_whole else Exit.DAMAGED
+
+
+class _StandardOutput:
+    """Says that it is what fails."""
+
+    def write(self, piece: memoryview, /) -> None:
+        with output_named():
+            sys.stdout.buffer.write(piece)
+
+    def flush(self) -> None:
+        with output_named():
+            sys.stdout.buffer.flush()
+
+
+def _copy_to_stdout(reader: ByteReader, pattern: str, way: Way) -> None:
+    out = _StandardOutput()
+    try:
+        copy_one(reader, pattern, out, way)
+    except (ListLostError, BadListError) as error:
+        error.hint = _WITHOUT_NAMES
+        raise
+    out.flush()
 
 
 def _refuse_contradictions(
@@ -204,4 +231,4 @@ def _for_each(
 def _told(path: Path, failure: EngineError | OSError) -> EngineError:
     if isinstance(failure, EngineError):
         return failure
-    return EngineError(f"{path}: {failure.strerror or failure}", code=0)
+    return EngineError(f"{failure.filename or path}: {failure.strerror or failure}", code=0)

@@ -85,6 +85,7 @@ def _make(
         accept_destination=accept_destination,
         hooks=context.hooks(layout),
         limits=context.service.limits,
+        archives=context.entry(layout).archives,
     )
     return run_backup(request, around)
 

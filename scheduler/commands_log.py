@@ -21,6 +21,7 @@ from engine.manifest import MANIFEST
 from engine.openfiles import processes_using
 from engine.progress import Progress, Report
 from engine.setlog import data_member, opened_file
+from scheduler.bare_sets import has_application, sets_hint
 from scheduler.context import Context, context_of
 from scheduler.log_chain_words import (
     belonging_lines,
@@ -40,7 +41,11 @@ from scheduler.log_words import (
 )
 from scheduler.options import JSON, PathAsTyped, read_moment
 from scheduler.screen import progress_shown, say_json, say_lines, warn
+from settings.errors import SettingsNotFoundError
+from settings.layout import DatabaseLayout
 
+_ENDINGS = (".journal", ".4bl")
+_MOST_NAMED = 5
 _FILE = click.argument("file", metavar="FILE", type=PathAsTyped())
 _STRUCTURE = click.option(
     "--structure",
@@ -53,8 +58,9 @@ _STRUCTURE = click.option(
 def log_group() -> None:
     """Look into a transaction log of 4D (.journal): what it holds, who did what, whether it is whole.
 
-    FILE is a log, the folder of a set, the archive of a set's log, or an archive of 4D that holds a log (.4BL).
-    Nothing is written to it, and 4D may go on working on it. Names of users and hosts are personal data.
+    FILE is a log, the folder of an application (its live log), the folder of a set, the archive of a set's log, or
+    an archive of 4D that holds a log (.4BL). Nothing is written to it, and 4D may go on working on it. Names of
+    users and hosts are personal data.
     """
 
 
@@ -70,7 +76,9 @@ class _At:
 @log_group.command("info")
 @_FILE
 @_STRUCTURE
-@click.option("--all", "every", is_flag=True, help="Every user, table and day, not the first ten.")
+@click.option(
+    "--all", "every", is_flag=True, help="Every user, task, table and hour, not ten of each."
+)
 @JSON
 @click.pass_context
 def log_info(
@@ -104,12 +112,34 @@ def log_info(
 @_STRUCTURE
 @click.option("--since", metavar="TIME", help="From this time on: 2026-03-29 or 2026-03-29 02:30.")
 @click.option("--until", metavar="TIME", help="Before this time.")
-@click.option("--user", "users", multiple=True, help="Of this user, of the system or of 4D.")
-@click.option("--table", "tables", multiple=True, help="On this table: its name or its UUID.")
 @click.option(
-    "--operation", "operations", multiple=True, help="Of this kind: create, delete-record, 24."
+    "--user",
+    "users",
+    metavar="NAME",
+    multiple=True,
+    help="Of this user: the system's name, NAME@HOST as `info` prints it, or 4D's name. May be repeated.",
 )
-@click.option("--context", "number", type=int, help="Of the context with this number.")
+@click.option(
+    "--table",
+    "tables",
+    metavar="NAME",
+    multiple=True,
+    help="On this table: its name, or its UUID. May be repeated.",
+)
+@click.option(
+    "--operation",
+    "operations",
+    metavar="KIND",
+    multiple=True,
+    help="Of this kind: its name (delete-record), its first word (create), or its number (24). May be repeated.",
+)
+@click.option(
+    "--context",
+    "number",
+    metavar="NUMBER",
+    type=int,
+    help="Of the process with this number, the contextID of the JSON.",
+)
 @JSON
 @click.pass_context
 def log_list(
@@ -121,15 +151,19 @@ def log_list(
     as_json: bool,
     **words: Any,  # noqa: ANN401 - click's
 ) -> int:
-    """List the operations of a log, all of them or those of a user, a table, a kind, a time.
+    """List the operations of a log: all of them, or those of a user, on a table, of a kind, from a time.
 
-    The JSON has the shape of 4D's own LOG FILE TO JSON, without the values of fields.
+    Different options narrow it down together; one that is repeated asks for any of its values. The JSON has the shape of 4D's own LOG FILE TO JSON, without the values of fields.
     """
     with ExitStack() as stack:
         at = _open(stack, ctx, file, structure)
         listing = Listing(at.log.reader, _wanted(at, **words))
         writer = JsonWriter(at.tables) if as_json else LineWriter(at.tables, at.context.zone)
         say_lines(writer.lines(listing))
+        if listing.read and not listing.given:
+            warn(
+                f"{file}: no operation is as asked; `backup4d log info` shows users, tables and kinds"
+            )
         if listing.is_whole:
             return Exit.DONE
         check = check_log(at.log.reader)
@@ -140,9 +174,17 @@ def log_list(
 
 @log_group.command("check")
 @_FILE
-@click.option("--follows", type=PathAsTyped(), help="An earlier log: does this one carry it on?")
 @click.option(
-    "--data", type=PathAsTyped(), help="A data file or the folder of a set: is this its log?"
+    "--follows",
+    metavar="LOG",
+    type=PathAsTyped(),
+    help="An earlier log: is nothing missing between its end and this one?",
+)
+@click.option(
+    "--data",
+    metavar="FILE",
+    type=PathAsTyped(),
+    help="A data file, or the folder of an application or of a set: is this its log, what would 4D integrate?",
 )
 @JSON
 @click.pass_context
@@ -157,8 +199,8 @@ def log_check(
         at = _open(stack, ctx, file, None, names=False)
         report = stack.enter_context(progress_shown(at.context.clock, quiet=as_json))
         check = check_log(at.log.reader, _teller(report, at.log, "checking"))
-        following = None if follows is None else _follow(at.log, follows)
-        seen = None if data is None else _seen(data)
+        following = None if follows is None else _follow(at.log, _log_at(at.context, follows))
+        seen = None if data is None else _seen(at.context, data)
         belongs = None
         if seen is not None:
             facts = read_log_facts(at.log.reader)
@@ -222,10 +264,31 @@ def _open(
 ) -> _At:
     """Open a log; an application's folder stands for its live log. Raises EngineError, SettingsError, OSError."""
     context = context_of(ctx, tolerant=True)
-    if file.is_dir() and not (file / MANIFEST).is_file():
-        file = context.layout(file, None, needs_settings=False).log
-    log = stack.enter_context(open_log(file))
+    log = stack.enter_context(open_log(_log_at(context, file)))
     return _At(context, log, tables_for(log, structure) if names else Tables())
+
+
+def _log_at(context: Context, path: Path) -> Path:
+    """What was named, or the live log of the application that was. Raises EngineError, SettingsError."""
+    layout = _application(context, path)
+    return path if layout is None else layout.log
+
+
+def _application(context: Context, path: Path) -> DatabaseLayout | None:
+    """The application whose folder was named; None for a file and for a set. Raises EngineError, SettingsError."""
+    if not path.is_dir() or (path / MANIFEST).is_file():
+        return None
+    layout = context.layout(path, None, needs_settings=False)
+    if has_application(path) or layout.data_file.exists() or layout.log.exists():
+        return layout
+    logs = sorted(one.name for one in path.iterdir() if one.suffix.lower() in _ENDINGS)
+    hint = "name a log, or the folder of an application or of a set"
+    if logs:
+        more = f" and {len(logs) - _MOST_NAMED} more" if len(logs) > _MOST_NAMED else ""
+        hint = f"name one of its logs: {', '.join(logs[:_MOST_NAMED])}{more}"
+    error = SettingsNotFoundError("there is no application and no set", [path])
+    error.hint = sets_hint(path) or hint
+    raise error
 
 
 def _teller(report: Report, log: OpenLog, phase: str) -> Any:  # noqa: ANN401 - a function
@@ -246,8 +309,11 @@ def _follow(log: OpenLog, earlier: Path) -> Following:
     return judge_sequel(before, after, begins_so=begins_with(log.reader, before))
 
 
-def _seen(data: Path) -> Seen:
-    """What a data file says, alone or in a set. Raises SourceError, MissingSetError, DamagedError."""
+def _seen(context: Context, data: Path) -> Seen:
+    """What a data file says: alone, of an application, in a set. Raises SourceError, MissingSetError, DamagedError."""
+    layout = _application(context, data)
+    if layout is not None:
+        data = layout.data_file
     found = _in_set(data) if (data / MANIFEST).is_file() else look_at(data)
     if isinstance(found, Unusable):
         raise SourceError(f"{data}: {found.text}", code=0)

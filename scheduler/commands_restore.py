@@ -181,6 +181,16 @@ def _refuse_contradictions(wish: _Wish) -> None:
         raise click.UsageError("--salvage brings back everything; leave out --only and --part")
 
 
+def _no_place(choice: Choice) -> str:
+    """Why a set alone, or a folder of sets, cannot be restored in place, and what can be typed."""
+    named = f"'{choice.folder.parent}' --latest" if choice.is_newest else f"'{choice.folder}'"
+    return (
+        "--in-place takes the place of an application's live files, and this is no application: name its folder,"
+        " and choose the set with --set, --as-of or --latest; when it is gone, say where it is to be: "
+        f"backup4d restore {named} --to FOLDER"
+    )
+
+
 class _Work:
     """One restore, from what was chosen to the last word."""
 
@@ -251,9 +261,7 @@ class _Work:
     def _in_place(self) -> int:
         layout = self._choice.layout
         if layout is None:
-            raise click.UsageError(
-                "--in-place needs the DATABASE; choose the set with --set or --as-of"
-            )
+            raise click.UsageError(_no_place(self._choice))
         selection, logs = self._wish.selection, self._log_wish()
         protected = (self._choice.folder.parent,)
         with self._source(layout.package) as source:

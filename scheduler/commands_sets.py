@@ -13,13 +13,14 @@ from engine.history import utc_text
 from engine.manifest import Manifest, iterate_members, read_manifest
 from engine.member import Member
 from engine.operations import verify_recorded
-from engine.sets import StoredSet
+from engine.sets import Inventory, StoredSet
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from engine.verify import Verdict
+from scheduler.bare_sets import bare_sets
 from scheduler.commands_browse import name_words, say_tree
 from scheduler.context import Context, choose_set, choose_set_until, context_of
-from scheduler.options import DATA_FILE, DATABASE, JSON, SET
+from scheduler.options import DATA_FILE, JSON, SET, PathAsTyped
 from scheduler.screen import (
     progress_shown,
     say,
@@ -43,18 +44,29 @@ def stop_on_signals() -> StopRequest:
 
 
 @click.command("list")
-@DATABASE
+@click.argument("database", metavar="DATABASE|FOLDER", type=PathAsTyped())
 @DATA_FILE
 @JSON
 @click.pass_context
 def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_json: bool) -> int:
-    """List the sets of DATABASE, newest last."""
+    """List the sets of DATABASE, newest last; or all that lie in a FOLDER of sets, without their application."""
     context = context_of(ctx)
-    inventory = context.inventory(context.layout(database, data_file))
-    code = Exit.DAMAGED if inventory.unreadable and not inventory.sets else Exit.DONE
+    found = bare_sets(database.absolute(), data_file)
+    inventories = [one.inventory for one in found]
+    if not found:
+        inventories = [context.inventory(context.layout(database, data_file))]
+    stored = [one for inventory in inventories for one in inventory.sets]
     if as_json:
-        say_json([set_row(stored) for stored in inventory.sets])
-        return code
+        say_json([set_row(one) for one in stored])
+    for index, inventory in enumerate(() if as_json else inventories):
+        if found:
+            say(f"sets of {found[index].data_file or 'a data file that is not known'}")
+        _say_inventory(inventory, context)
+    is_lost = any(one.unreadable for one in inventories) and not stored
+    return Exit.DAMAGED if is_lost else Exit.DONE
+
+
+def _say_inventory(inventory: Inventory, context: Context) -> None:
     rows: list[tuple[str, ...]] = [
         ("set", "started", "kind", "files", "content", "archive", "folder")
     ]
@@ -75,7 +87,6 @@ def list_sets(ctx: click.Context, database: Path, data_file: Path | None, *, as_
         say(line)
     for name, why in inventory.unreadable:
         warn(f"{name} is no usable set: {why}")
-    return code
 
 
 def set_row(stored: StoredSet) -> dict[str, Any]:
@@ -185,7 +196,7 @@ def _member_words(member: Member) -> str:
 
 
 @click.command()
-@click.argument("target", metavar="DATABASE|SET", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DATABASE|SET|FOLDER", type=click.Path(path_type=Path))
 @SET
 @DATA_FILE
 @JSON
@@ -195,20 +206,24 @@ def verify(
 ) -> int:
     """Read sets back from the disk and compare them with what was written.
 
-    All sets of DATABASE, the one with --set, or the folder of a SET.
+    All sets of DATABASE, the one with --set, the folder of a SET, or all sets in a FOLDER.
     """
     context = context_of(ctx)
     layout: DatabaseLayout | None = None
     if (target / "manifest.json").exists():
         folders = [target.absolute()]
+    elif found := bare_sets(target.absolute(), data_file):
+        if number is not None and len(found) > 1:
+            raise click.UsageError(f"--set needs --data-file: {target} holds sets of several")
+        folders = [
+            folder
+            for one in found
+            for folder in _folders_in(one.inventory, target.absolute(), number)
+        ]
     else:
         layout = context.layout(target, data_file)
         inventory = context.inventory(layout)
-        stored = inventory.sets if number is None else (choose_set(inventory, number),)
-        folders = [one.folder for one in stored]
-        if number is None:
-            destination = context.destination(layout)
-            folders += [destination / name for name, _ in inventory.unreadable]
+        folders = _folders_in(inventory, context.destination(layout), number)
         if not folders:
             choose_set(inventory, None)  # says that there is none
     stop = stop_on_signals()
@@ -220,6 +235,14 @@ def verify(
     else:
         _say_verdicts(verdicts)
     return Exit.DONE if all(verdict.good for verdict in verdicts) else Exit.DAMAGED
+
+
+def _folders_in(inventory: Inventory, destination: Path, number: int | None) -> list[Path]:
+    """Of the set with the number, else of all, also of those that cannot be read."""
+    if number is not None:
+        return [choose_set(inventory, number).folder]
+    unreadable = [destination / name for name, _ in inventory.unreadable]
+    return [*(one.folder for one in inventory.sets), *unreadable]
 
 
 def _verdict_row(verdict: Verdict) -> dict[str, Any]:

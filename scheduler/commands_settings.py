@@ -1,12 +1,14 @@
 """Commands about the settings file: check, explain, show, set, schema."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.errors import Exit
+from engine.fourd.setsettings import findings_for, for_archives, slow_packing
 from engine.papers import plain
 from scheduler.context import Context, context_of
 from scheduler.options import JSON
@@ -24,6 +26,7 @@ from settings.model import Finding, Severity
 from settings.paths import resolve_path
 from settings.reader import Reading, load_settings
 from settings.schema import diagnose, schema_text
+from settings.service_model import ArchiveFormat
 from settings.writeback import write_setting
 
 _PATH = click.argument("path", type=click.Path(path_type=Path))
@@ -56,7 +59,8 @@ def check(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     try:
         reading = load_settings(file)
         package = file.parent if layout is None else layout.package
-        findings, refused = (*reading.findings, *_unmapped(reading, package, context)), False
+        others = (*_unmapped(reading, package, context), *_of_format(reading, layout, context))
+        findings, refused = (*reading.findings, *others), False
     except SettingsRefusedError as error:
         findings, refused = error.findings, True
     usable = not refused and all(one.severity is not Severity.ERROR for one in findings)
@@ -83,6 +87,20 @@ def _unmapped(reading: Reading, package: Path, context: Context) -> list[Finding
         element = "Settings/General/DestinationFolder"
         return [Finding(Severity.ERROR, element, None, destination.raw, "", str(error))]
     return []
+
+
+def _of_format(
+    reading: Reading, layout: DatabaseLayout | None, context: Context
+) -> Iterator[Finding]:
+    """What the format of the archives, which the service file says, changes in the settings."""
+    if layout is None:
+        return
+    archives = context.entry(layout).archives
+    yield from findings_for(reading.settings, archives)
+    if slow := slow_packing(reading.settings, archives):
+        element = "Settings/Advanced/CompressionRate"
+        read = reading.settings.compression.value
+        yield Finding(Severity.WARNING, element, None, read, "", slow)
 
 
 def _schema_notes(file: Path) -> list[Finding]:
@@ -120,7 +138,13 @@ def explain(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     context = context_of(ctx)
     layout = context.layout(path, None)
     reading = load_settings(layout.settings_file)
-    sentences = explain_settings(reading.settings, layout, context.service.path_map)
+    archives = context.entry(layout).archives
+    used, _ = for_archives(reading, archives)
+    sentences = explain_settings(used.settings, layout, context.service.path_map)
+    if archives is ArchiveFormat.FOURD:
+        sentences.append(
+            "The archives are those of 4D, .4BK and .4BL (ArchiveFormat in the service file)."
+        )
     slots = coming_slots(context, reading.settings, layout, 5)
     if as_json:
         say_json(
@@ -135,7 +159,9 @@ def explain(ctx: click.Context, path: Path, *, as_json: bool) -> int:
     say(f"{layout.settings_file} says:")
     for sentence in sentences:
         say(f"  {sentence}")
-    _say_problems(reading)
+    _say_problems(
+        replace(reading, findings=(*reading.findings, *_of_format(reading, layout, context)))
+    )
     if slots:
         say(f"The next backups ({context.zone.key}):")
         for slot in slots:

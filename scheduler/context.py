@@ -13,6 +13,7 @@ from engine.host import Clock, HostClock
 from engine.lock import memory_of
 from engine.plan import check_mounted, resolve_destination, was_separate
 from engine.sets import Inventory, StoredSet, take_inventory
+from scheduler.bare_sets import sets_hint
 from scheduler.environment import Environment, find_host_zone, read_environment
 from scheduler.instance import SERVICE_LOCK, instance_folder
 from scheduler.screen import warn
@@ -54,7 +55,11 @@ class Context:
     ) -> DatabaseLayout:
         """Find a database; the service file may name its data file. Raises SettingsError."""
         known = data_file or self._known_data_file(database.absolute())
-        return locate_database(database, known, needs_settings=needs_settings)
+        try:
+            return locate_database(database, known, needs_settings=needs_settings)
+        except SettingsNotFoundError as error:
+            error.hint = sets_hint(database)
+            raise
 
     def _known_data_file(self, package: Path) -> Path | None:
         return next((entry.data_file for entry in self._entries(package)), None)
@@ -72,10 +77,13 @@ class Context:
         for entry in self._entries(layout.package):
             if entry.data_file in (None, layout.data_file):
                 return entry
-        service = self.service
-        return ServedDatabase(
-            layout.package, None, service.hooks, service.drill, service.scrub, service.shipping
-        )
+        return self._unlisted(layout.package)
+
+    def _unlisted(self, package: Path) -> ServedDatabase:
+        """A database that the service file does not name: what is asked for the whole host."""
+        host = self.service
+        chores = (host.drill, host.scrub, host.shipping)
+        return ServedDatabase(package, None, host.hooks, *chores, host.archives)
 
     def served(self, databases: tuple[Path, ...]) -> tuple[ServedDatabase, ...]:
         """The databases named, else those of the service file; a folder may be absent now and come later."""
@@ -87,11 +95,7 @@ class Context:
 
     def _served(self, database: Path) -> tuple[ServedDatabase, ...]:
         package = self.layout(database, None).package if database.is_file() else database
-        service = self.service
-        unlisted = ServedDatabase(
-            package, None, service.hooks, service.drill, service.scrub, service.shipping
-        )
-        return self._entries(package) or (unlisted,)
+        return self._entries(package) or (self._unlisted(package),)
 
     def destination(self, layout: DatabaseLayout) -> Path:
         """Where the sets of a database are. Raises SettingsError, RefusedError."""

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired  # noqa: TID251 - names only; engine.host starts it
 
@@ -27,6 +27,7 @@ from engine.stop import StopRequest
 from engine.verify import verify_set
 from scheduler.commands_sets import stop_on_signals
 from scheduler.context import Context, context_of
+from scheduler.demo_files import CATALOG, demo_data, demo_log
 from scheduler.screen import say, size_words, time_words
 from settings.layout import DatabaseLayout
 
@@ -102,7 +103,7 @@ def _run(context: Context, place: Path, stop: StopRequest) -> None:
     package, destination = place / "Invoices", place / "Backups"
     _step(1, f"A small 4D-like application is made in {package}")
     due = context.clock.now().replace(microsecond=0) + timedelta(seconds=_SECONDS_TO_SLOT)
-    _make_application(package, destination, f"{due.astimezone(context.zone):%H:%M:%S}")
+    _make_application(package, destination, due, f"{due.astimezone(context.zone):%H:%M:%S}")
     say(
         f"Its Settings/backup.4DSettings asks for a backup every day at {due.astimezone(context.zone):%H:%M:%S}"
     )
@@ -130,7 +131,7 @@ def _step(number: int, text: str) -> None:
     say(f"--- {number}. {text}")
 
 
-def _make_application(package: Path, destination: Path, time: str) -> None:
+def _make_application(package: Path, destination: Path, due: datetime, time: str) -> None:
     source = random.Random(4)  # noqa: S311 - the same made-up data every time
     for folder in ("Project/Sources/Methods", "Data", "Settings", "Resources/images", "Logs"):
         (package / folder).mkdir(parents=True)
@@ -141,9 +142,12 @@ def _make_application(package: Path, destination: Path, time: str) -> None:
         method = package / "Project" / "Sources" / "Methods" / f"computeTotal_{number:03d}.4dm"
         method.write_text("\r\n".join(lines))
     rows = [f"{number:08d};customer {number % 997};open\n" for number in range(400_000)]
-    (package / "Data" / "data.4DD").write_bytes("".join(rows).encode() + source.randbytes(2 << 20))
+    log, last = demo_log(due - timedelta(minutes=1))
+    data = demo_data("".join(rows).encode() + source.randbytes(2 << 20), last)
+    (package / "Data" / "data.4DD").write_bytes(data)
     (package / "Data" / "data.4DIndx").write_bytes(source.randbytes(1 << 20))
-    (package / "Data" / "data.journal").write_bytes(source.randbytes(300_000))
+    (package / "Data" / "data.journal").write_bytes(log)
+    (package / "Project" / "Sources" / "catalog.4DCatalog").write_text(CATALOG)
     for number in range(5):
         image = package / "Resources" / "images" / f"logo {number}.png"
         image.write_bytes(source.randbytes(50_000))
@@ -239,5 +243,6 @@ def _say_what_next(place: Path) -> None:
     say(f"{program} list '{package}'")
     say(f"{program} --state-folder '{place / 'state'}' status '{package}'")
     say(f"{program} verify '{package}'")
+    say(f"{program} log info '{package}'")
     say(f"cd '{folder}' && sha256sum -c SHA256SUMS && zstd -dc 'data[0001].tar.zst' | tar -t")
     say(f"rm -r '{place}'   (when you have seen enough)")

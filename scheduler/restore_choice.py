@@ -1,7 +1,6 @@
 """What a person means by DATABASE, SET or ARCHIVE on a bad day: found also when settings, data file or manifest are gone."""
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,23 +8,24 @@ from pathlib import Path
 
 import click
 
-from engine.archivefiles import find_archives, is_archive_name
+from engine.archivefiles import find_archives, fourd_archives, is_archive_name
 from engine.errors import EngineError, MissingSetError
 from engine.lock import memory_of
 from engine.machine import name_of
-from engine.manifest import MANIFEST, SetFacts, read_set_facts
+from engine.manifest import MANIFEST, read_set_facts
 from engine.ownsets import marks_of, split_sets
 from engine.parity import has_parity
 from engine.sealed import SUFFIX
 from engine.sets import Inventory, StoredSet, take_inventory
 from engine.streamfolder import stream_folders
+from scheduler.bare_sets import all_facts, has_application, sets_hint
 from scheduler.context import Context, choose_set, choose_set_until
 from scheduler.lost import recall_lost
 from scheduler.screen import warn
 from settings.errors import SettingsError, SettingsNotFoundError
 from settings.layout import DatabaseLayout
 
-_OF_AN_APPLICATION = ("Project", "Settings", "Data", "Preferences")
+_OF_FOURD = (".4BK", ".4BL")
 _ARCHIVE_ENDINGS = (".zst", ".tar", ".journal")
 
 
@@ -78,6 +78,8 @@ def choose(
         return Choice(
             named, None, None, beside, is_newest=False, notes=_shipped_note(named, beside)
         )
+    if named.is_file() and named.name.removesuffix(SUFFIX).endswith(_OF_FOURD):
+        raise click.UsageError(_of_fourd(named))
     if named.is_file() and named.name.removesuffix(SUFFIX).endswith(_ARCHIVE_ENDINGS):
         raise click.UsageError(
             f"{named.name} is not named as an archive of a set is: data[0007].tar.zst, "
@@ -92,9 +94,22 @@ def choose(
         raise
 
 
+def _of_fourd(named: Path) -> str:
+    """What to type for an archive of 4D's format, which holds too little to be restored like one of ours."""
+    text = f"{named.name} is an archive of 4D's format"
+    if named.suffix == SUFFIX:
+        plain = named.with_suffix("")
+        text += f", encrypted: age --decrypt --identity KEYS --output '{plain}' '{named}' first"
+        named = plain
+    return (
+        f"{text}. With its manifest.json beside it, name the folder: backup4d restore '{named.parent}'; alone:"
+        f" backup4d 4bk extract '{named}' --to FOLDER"
+    )
+
+
 def _when_gone(named: Path) -> str:
     """What to type when there is no application at the path that was typed."""
-    newest = max((facts.number for facts in _all_facts(named)), default=None)
+    newest = max((facts.number for facts in all_facts(named)), default=None)
     if newest is not None:
         return (
             f"{named} holds sets, up to number {newest}; where the application is to be: "
@@ -118,20 +133,24 @@ def choose_latest(
         raise click.UsageError(
             f"{target} is one set already; --latest takes a DATABASE, or the folder that holds its sets"
         )
-    if not any((named / name).is_dir() for name in _OF_AN_APPLICATION):
+    if not has_application(named):
         found = _of_backup_folder(named, data_file) or _of_lost(context, named, data_file)
         if found is not None:
             return found
-    return _of_database(
-        context, target, number=None, until=None, data_file=data_file, anyway=anyway
-    )
+    try:
+        return _of_database(
+            context, target, number=None, until=None, data_file=data_file, anyway=anyway
+        )
+    except SettingsNotFoundError:
+        warn(_when_gone(named))
+        raise
 
 
 def _of_backup_folder(
     folder: Path, data_file: Path | None, package: Path | None = None
 ) -> Choice | None:
     """The newest set in it; None when it holds none. Raises MissingSetError when it is not plain which is meant."""
-    known = {one.data_file: one for one in _all_facts(folder)}
+    known = {one.data_file: one for one in all_facts(folder)}
     if package is not None:
         known = {name: one for name, one in known.items() if one.package == str(package)}
     if data_file is not None:
@@ -182,6 +201,8 @@ def _is_set_folder(folder: Path) -> bool:
     if (folder / MANIFEST).is_file():
         return True
     try:
+        if fourd_archives(folder) and not (folder / "backupHistory.json").exists():
+            return True  # a backup folder of 4D's own holds them, too, and that file
         find_archives(folder)
     except (EngineError, OSError):
         return False
@@ -292,7 +313,7 @@ def _refuse_doubt(chosen: StoredSet, sets: tuple[StoredSet, ...], layout: Databa
 
 def _refuse_others(destination: Path, layout: DatabaseLayout) -> None:
     """Sets of another path or data file may be what is meant. Raises MissingSetError."""
-    others = {facts.data_file for facts in _all_facts(destination)}
+    others = {facts.data_file for facts in all_facts(destination)}
     if others:
         raise MissingSetError(
             f"{destination} holds no set of {layout.data_file}, but sets of {', '.join(sorted(others))}",
@@ -307,11 +328,12 @@ def _inventory(context: Context, layout: DatabaseLayout) -> tuple[Inventory, Pat
         return context.inventory(layout), context.destination(layout), ()
     except SettingsError:
         destination = _remembered(layout)
-        if destination is None:
+        if destination is None and not sets_hint(layout.package):
             warn(
                 "without settings, name the folder of a set or an archive file: "
                 "backup4d restore '/backups/data[0007]'"
             )
+        if destination is None:
             raise
         note = f"the settings cannot be read; the last backup went to {destination}"
         inventory = take_inventory(destination, layout.data_file.stem, layout.data_file)
@@ -328,12 +350,5 @@ def _remembered(layout: DatabaseLayout) -> Path | None:
 
 def _data_file_of_sets(destination: Path, package: Path) -> Path | None:
     """The only data file that sets of this application name; None when there is none, or several."""
-    found = {facts.data_file for facts in _all_facts(destination) if facts.package == str(package)}
+    found = {facts.data_file for facts in all_facts(destination) if facts.package == str(package)}
     return Path(found.pop()) if len(found) == 1 else None
-
-
-def _all_facts(destination: Path) -> Iterator[SetFacts]:
-    with suppress(OSError):
-        for folder in destination.iterdir():
-            with suppress(EngineError):
-                yield read_set_facts(folder)

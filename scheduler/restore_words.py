@@ -25,8 +25,10 @@ def say_restored(
     is_of_database: bool,
     as_json: bool,
 ) -> int:
-    """What came back, and what to do with it."""
+    """What came back, and what to do with it; the code says when something that was shipped did not."""
     is_whole = selection.is_everything
+    lacks = restored.logs is not None and restored.logs.plan.lacks_shipped
+    code = Exit.PARTIAL if lacks else Exit.DONE
     if as_json:
         say_json(
             {
@@ -43,7 +45,7 @@ def say_restored(
                 "log": _log_row(restored.logs),
             }
         )
-        return Exit.DONE
+        return code
     what = f"set {restored.number}" if is_whole else f"part of set {restored.number}"
     where = f"in place in {restored.target}" if in_place else f"to {restored.target}"
     say(
@@ -61,7 +63,7 @@ def say_restored(
         say("to use it: stop 4D, and put this folder in the place of the application")
         if not is_of_database:
             say("give it to the user that runs 4D first: chown -R USER:GROUP")
-    return Exit.DONE
+    return code
 
 
 def say_plan(plan: RestorePlan, folder: Path, *, as_json: bool) -> int:
@@ -187,6 +189,7 @@ def _log_row(logs: LogPlacing | None) -> dict[str, Any] | None:
     plan = logs.plan
     return {
         "unbroken": plan.unbroken,
+        "lacks_shipped": plan.lacks_shipped,
         "operations": plan.operations,
         "fit": plan.fit.value,
         "sentences": list(plan.sentences),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from engine.request import Request
 from settings.layout import DatabaseLayout
 from settings.paths import PathMap
-from settings.service_model import Hook, Hooks, Limits
+from settings.service_model import ArchiveFormat, Hook, Hooks, Limits
 
 # they wait until the child has its handlers: one that came while it was still being loaded could be lost
 HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -30,6 +30,7 @@ def request_to_json(request: Request, zone: ZoneInfo) -> dict[str, Any]:
         "last_good": None if request.last_good is None else str(request.last_good),
         "read_rate": request.limits.read_rate,
         "take_over": request.limits.take_over,
+        "archives": request.archives.value,
         "hooks": {kind: hook_to_json(getattr(request.hooks, kind)) for kind in _KINDS},
     }
 
@@ -47,6 +48,8 @@ def request_from_json(row: dict[str, Any], layout: DatabaseLayout) -> Request:
         last_good=None if last_good is None else Path(last_good),
         hooks=Hooks(*(hook_from_json(hooks[kind]) for kind in _KINDS)),
         limits=Limits(read_rate=row["read_rate"], take_over=bool(row["take_over"])),
+        # a service that was started before it was updated does not say it
+        archives=ArchiveFormat(row.get("archives", ArchiveFormat.TAR.value)),
     )
 
 

@@ -18,9 +18,22 @@ _BAR_WIDTH = 79
 _AT_ONCE = 500
 
 
+@contextmanager
+def output_named() -> Iterator[None]:
+    """What fails here is named: `standard output: No space left on device`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
+
+
 def say(text: str = "") -> None:
     """One line on standard output."""
-    click.echo(printable(text))
+    with output_named():
+        click.echo(printable(text))
 
 
 def say_lines(lines: Iterable[str]) -> None:
@@ -42,7 +55,8 @@ def warn(text: str) -> None:
 
 def say_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """One JSON document on standard output."""
-    click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
+    with output_named():
+        click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def size_words(count: int) -> str:

@@ -268,6 +268,7 @@ class Served:
             last_good=last_good_file(self._host.state_folder, layout),
             hooks=self.entry.hooks,
             limits=self._host.limits,
+            archives=self.entry.archives,
         )
 
     def finished(self, ending: Ending, now: datetime, *, journaled: bool = True) -> None:

@@ -69,8 +69,17 @@ def _since_it_was_seen(status: ShippingStatus, row: dict[str, Any]) -> StreamLag
 
 def shipping_trouble(status: ShippingStatus | None) -> list[str]:
     """What a person must see to."""
-    if status is None:
-        return []
+    return [] if status is None else [*_not_shipped(status), *map(_lost_ledger, status.lag.lost)]
+
+
+def _lost_ledger(file: Path) -> str:
+    return (
+        f"the shipped log {file} has lost its ledger: nothing proves what is in it, and a restore does not use it;"
+        f" `backup4d log check '{file}'` shows what is readable; when a backup was made since, remove it"
+    )
+
+
+def _not_shipped(status: ShippingStatus) -> list[str]:
     behind, problem = status.lag.behind, _lasting_problem(status)
     seconds = 0.0 if behind is None else behind.seconds or 0.0
     if problem is None and seconds <= status.limit:
@@ -141,5 +150,6 @@ def shipping_row(status: ShippingStatus | None) -> dict[str, Any]:
                 "seconds": None if behind.seconds is None else round(behind.seconds, 1),
             },
             "problem": status.held or lag.problem,
+            "without_ledger": [str(file) for file in lag.lost],
         }
     }

@@ -11,7 +11,9 @@ _MOST_SHOWN = 10
 
 
 class SettingsError(Exception):
-    """Something about the settings stops the work."""
+    """Something about the settings stops the work; `hint` says what to do, empty when the sentence does."""
+
+    hint = ""
 
 
 class SettingsRefusedError(SettingsError):

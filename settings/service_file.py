@@ -12,6 +12,7 @@ from settings.errors import SettingsRefusedError
 from settings.model import Finding, ForeignPath, HostPath, Severity
 from settings.paths import PathMap, parse_path
 from settings.service_model import (
+    ArchiveFormat,
     Drill,
     Hook,
     Hooks,
@@ -33,6 +34,8 @@ _COUNT = re.compile(r"[1-9][0-9]?")
 _DAYS = re.compile(r"[0-9]{1,4}")
 _LAG = re.compile(r"[0-9]{1,4}")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+# for the whole host, and for one database
+_OF_EACH = ("Hooks", "Drill", "Scrub", "LogShipping", "ArchiveFormat")
 _MEBIBYTES = re.compile(r"[1-9][0-9]{0,11}")
 
 
@@ -112,9 +115,7 @@ def parse_service_file(data: bytes, file: Path) -> ServiceFile:
 def _read_service(root: _Block, file: Path) -> ServiceFile:
     if root.node.name != ROOT:
         raise root.bad(f"the root element of a service file is {ROOT}")
-    root.only(
-        "TimeZone", "Databases", "PathMap", "Hooks", "Limits", "Drill", "Scrub", "LogShipping"
-    )
+    root.only("TimeZone", "Databases", "PathMap", "Limits", *_OF_EACH)
     zone = root.one("TimeZone")
     general = ServiceFile(
         file=file,
@@ -125,6 +126,7 @@ def _read_service(root: _Block, file: Path) -> ServiceFile:
         drill=_read_drill(root.one("Drill"), None),
         scrub=_read_scrub(root.one("Scrub"), None),
         shipping=_read_shipping(root.one("LogShipping"), None),
+        archives=_read_format(root.one("ArchiveFormat"), ArchiveFormat.TAR),
     )
     service = replace(general, databases=_read_databases(root.one("Databases"), general))
     _check_scratches(root, service)
@@ -137,7 +139,7 @@ def _read_databases(block: _Block | None, general: ServiceFile) -> tuple[ServedD
     block.only("Database")
     databases: list[ServedDatabase] = []
     for entry in block.all("Database"):
-        entry.only("Package", "DataFile", "Hooks", "Drill", "Scrub", "LogShipping")
+        entry.only("Package", "DataFile", *_OF_EACH)
         package = entry.needed("Package").value(_parse_host_path)
         data = entry.one("DataFile")
         data_file = data.value(_parse_host_path) if data else None
@@ -148,6 +150,7 @@ def _read_databases(block: _Block | None, general: ServiceFile) -> tuple[ServedD
             _read_drill(entry.one("Drill"), general.drill),
             _read_scrub(entry.one("Scrub"), general.scrub),
             _read_shipping(entry.one("LogShipping"), general.shipping),
+            _read_format(entry.one("ArchiveFormat"), general.archives),
         )
         if any(_same_database(database, other) for other in databases):
             raise entry.bad(f"database {package} is there twice. Keep one")
@@ -238,6 +241,10 @@ def _read_shipping(block: _Block | None, usual: LogShipping | None) -> LogShippi
     return LogShipping(lag) if lag else None
 
 
+def _read_format(block: _Block | None, usual: ArchiveFormat) -> ArchiveFormat:
+    return usual if block is None else block.value(_parse_format)
+
+
 def _read_window(block: _Block | None) -> Window | None:
     if block is None:
         return None
@@ -326,6 +333,13 @@ def _parse_truth(text: str) -> bool:
     if text not in ("True", "False"):
         raise ValueError("True or False is needed")
     return text == "True"
+
+
+def _parse_format(text: str) -> ArchiveFormat:
+    try:
+        return ArchiveFormat(text)
+    except ValueError:
+        raise ValueError("tar (backup4d's own archives) or 4BK (those of 4D) is needed") from None
 
 
 def _parse_days(text: str) -> timedelta:

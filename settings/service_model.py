@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import time, timedelta
+from enum import Enum
 from pathlib import Path
 
 from settings.paths import PathMap
@@ -89,9 +90,16 @@ class LogShipping:
     lag: timedelta = timedelta(seconds=5)
 
 
+class ArchiveFormat(Enum):
+    """What the archives of a set are, as the service file writes it: our own, or those of 4D."""
+
+    TAR = "tar"
+    FOURD = "4BK"
+
+
 @dataclass(frozen=True, slots=True)
 class ServedDatabase:
-    """One database to serve; `data_file` is None when it is found by itself, the last three when not wanted."""
+    """One database to serve; `data_file` is None when it is found by itself, the three after the hooks when not wanted."""
 
     package: Path
     data_file: Path | None
@@ -99,14 +107,15 @@ class ServedDatabase:
     drill: Drill | None = None
     scrub: Scrub | None = None
     shipping: LogShipping | None = None
+    archives: ArchiveFormat = ArchiveFormat.TAR
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFile:
     """What the service file says; `file` is None when there is none, `zone` None for the host's zone.
 
-    `hooks`, `drill`, `scrub` and `shipping` are those of the whole host; each database has them already, where it names
-    none of its own.
+    `hooks`, `drill`, `scrub`, `shipping` and `archives` are those of the whole host; each database has them already,
+    where it names none of its own.
     """
 
     file: Path | None = None
@@ -118,3 +127,4 @@ class ServiceFile:
     drill: Drill | None = None
     scrub: Scrub | None = None
     shipping: LogShipping | None = None
+    archives: ArchiveFormat = ArchiveFormat.TAR

@@ -10,15 +10,17 @@ from engine.errors import DamagedError, MissingSetError, NotPermittedError
 from engine.files import open_regular
 from engine.fourd.blockwalk import BlockWalk, Window
 from engine.fourd.container import (
+    LARGEST,
     Block,
     Condition,
     Gap,
     NotKnownError,
     check_archive_head,
+    too_short,
 )
 from engine.fourd.listing import Listing, ListReader
-from engine.fourd.reading import ListLostError, Outcome, Reading, Way
-from engine.fourd.trouble import Trouble, Troubles
+from engine.fourd.reading import ListLostError, Outcome, Reading, Way, list_lost_in
+from engine.fourd.trouble import Cost, Trouble, Troubles
 from engine.fourd.unpack import Unpacker
 from engine.logfile import ByteReader, DescriptorReader
 from engine.progress import Progress
@@ -52,6 +54,9 @@ def archive_opened(path: Path) -> Iterator[ByteReader]:
         raise MissingSetError(f"{path} is not there") from error
     except PermissionError as error:
         raise NotPermittedError(f"{path} cannot be opened: {error.strerror}") from error
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
 
 
 class _Nothing:
@@ -94,13 +99,12 @@ def read_list(reader: ByteReader, way: Way) -> Listing:
 
 
 def _refuse(found: Block | Gap, number: int) -> None:
-    why = "no block can be told there"
-    if isinstance(found, Block):
-        why = found.why
-        if found.condition is Condition.NOT_KNOWN and number == 0:
-            raise NotKnownError(f"of its first block, {why.removeprefix('its ')}")
+    if isinstance(found, Gap):
+        raise list_lost_in(found)
+    if found.condition is Condition.NOT_KNOWN and number == 0:
+        raise NotKnownError(f"of its first block, {found.why.removeprefix('its ')}")
     raise ListLostError(
-        f"bytes {found.offset} to {found.end} hold a part of the list of files: {why}"
+        f"bytes {found.offset} to {found.end} hold a part of the list of files: {found.why}"
     )
 
 
@@ -112,26 +116,60 @@ def verify_stored(reader: ByteReader, way: Way) -> QuickOutcome:
     notes = list(check_archive_head(reader))
     troubles = Troubles()
     listing = _list_if_any(reader, way, troubles)
-    blocks = length = 0
+    stored = _Stored(listing, troubles, notes)
     unpacker = Unpacker(way.workers, decodes=False, make=way.make)
     with closing(unpacker.run(BlockWalk(Window(reader)))) as found:
         for one in found:
             way.stop.check()
             way.report(Progress(way.phase, one.end, reader.size))
-            if isinstance(one, Gap):
-                troubles.of_gap(one, None)
-                continue
-            blocks, length = blocks + 1, length + one.length
-            if one.note and one.note not in notes:
-                notes.append(one.note)
-            if one.condition is not Condition.WHOLE:
-                troubles.of_block(one, blocks - 1)
-    if listing is not None and not troubles.found and length != listing.total:
-        text = f"its blocks hold {length} bytes, its list says {listing.total}"
+            stored.take(one)
+    if listing is not None and not troubles.found and stored.length != listing.total:
+        text = f"its blocks hold {stored.length} bytes, its list says {listing.total}"
         troubles.lengths(reader.size, text)
     if listing is not None:
         notes += listing.notes
-    return QuickOutcome(listing, tuple(troubles.found), troubles.more, tuple(notes), blocks)
+    return QuickOutcome(listing, tuple(troubles.found), troubles.more, tuple(notes), stored.blocks)
+
+
+class _Stored:
+    """Adds up the blocks; `length` is what they hold, None behind a gap."""
+
+    def __init__(self, listing: Listing | None, troubles: Troubles, notes: list[str]) -> None:
+        self.blocks = 0
+        self.length: int | None = 0
+        self._total = None if listing is None else listing.total
+        self._troubles = troubles
+        self._notes = notes
+
+    def take(self, one: Block | Gap) -> None:
+        """The next one."""
+        self.blocks += isinstance(one, Block)
+        if self._total is not None and self.length is not None and self.length >= self._total:
+            self._behind(one, ends_here=self.length == self._total)
+        elif isinstance(one, Gap):
+            self._troubles.of_gap(one, None)
+            self.length = None
+        else:
+            self._block(one)
+
+    def _behind(self, one: Block | Gap, *, ends_here: bool) -> None:
+        """A block that is there twice shifts the end: only a last one that is not full, or what is no block, tells."""
+        is_last_known = self._total is not None and self._total % LARGEST != 0
+        if ends_here and (is_last_known or isinstance(one, Gap)):
+            self._troubles.appended(one.offset, one.end)
+            return
+        text = "there are more blocks than its list says: something was appended, or a block is there twice"
+        self._troubles.add(one.offset, one.end, Cost.DOUBT, text)
+
+    def _block(self, block: Block) -> None:
+        if self.length is not None:
+            self.length += block.length
+        if block.note and block.note not in self._notes:
+            self._notes.append(block.note)
+        if block.is_short and (self.length is None or self.length != self._total):
+            block = too_short(block)
+        if block.condition is not Condition.WHOLE:
+            self._troubles.of_block(block, self.blocks - 1)
 
 
 def _list_if_any(reader: ByteReader, way: Way, troubles: Troubles) -> Listing | None:

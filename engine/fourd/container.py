@@ -5,13 +5,15 @@ All numbers are little-endian. No block says which one it is: their order is pro
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from engine.errors import Code, EngineError
+from engine.beginning import kind_words, lost_words
+from engine.errors import Code, DamagedError, EngineError
 from engine.logfile import ByteReader
 
-ARCHIVE_HEAD = struct.pack("<4s4I", b"70KB", 1, 0, 0, 1)
+_TAG = b"70KB"
+ARCHIVE_HEAD = struct.pack("<4s4I", _TAG, 1, 0, 0, 1)
 HEAD_BYTES = len(ARCHIVE_HEAD)
 BLOCK_TAG = b"pmoC"
 KIND = 1
@@ -103,7 +105,10 @@ class Condition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block after it was looked at: `content` is empty when it is lost, `length` what it takes in the stream."""
+    """A block after it was looked at: `content` is empty when it is lost, `length` what it takes in the stream.
+
+    One that `is_short` is not full, and something follows it: right only where the content ends with it.
+    """
 
     offset: int
     end: int
@@ -112,6 +117,14 @@ class Block:
     length: int
     why: str = ""
     note: str = ""
+    is_short: bool = False
+
+
+def too_short(block: Block) -> Block:
+    """The same block, where it is known that the content goes on behind it."""
+    why = f"it is not full ({block.length} bytes), and not the last one"
+    condition = Condition.PROVED if block.condition is Condition.WHOLE else block.condition
+    return replace(block, condition=condition, why=f"{block.why}; {why}".removeprefix("; "))
 
 
 def parse_block_head(data: Bytes) -> BlockHead:
@@ -121,7 +134,9 @@ def parse_block_head(data: Bytes) -> BlockHead:
 
 def render_block_head(stored: Bytes, plain: Bytes) -> bytes:
     """The head of a block of our own."""
-    return _BLOCK.pack(BLOCK_TAG, KIND, len(stored), len(plain), md5_of(plain), md5_of(stored))
+    of_stored = md5_of(stored)
+    of_plain = of_stored if stored is plain else md5_of(plain)
+    return _BLOCK.pack(BLOCK_TAG, KIND, len(stored), len(plain), of_plain, of_stored)
 
 
 def md5_of(data: Bytes) -> bytes:
@@ -134,10 +149,11 @@ def check_archive_head(reader: ByteReader) -> tuple[str, ...]:
     head = reader.read(0, HEAD_BYTES)
     if head == ARCHIVE_HEAD:
         if reader.size == HEAD_BYTES:
-            raise NotKnownError("it holds no block at all")
+            raise DamagedError(f"it is cut off: nothing follows its first {HEAD_BYTES} bytes")
         return ()
     if not _has_block_at(reader, HEAD_BYTES):
         if not _has_block_behind(reader):
+            _refuse_lost(reader, head)
             raise NotKnownError(_why_not_known(head))
         return ("its beginning is damaged: blocks of an archive of 4D stand further on",)
     note = (
@@ -147,9 +163,18 @@ def check_archive_head(reader: ByteReader) -> tuple[str, ...]:
     return (note,)
 
 
+def _refuse_lost(reader: ByteReader, head: bytes) -> None:
+    """What was an archive, or should have become one, and has nothing in it. Raises DamagedError."""
+    if len(head) >= len(_TAG) and ARCHIVE_HEAD.startswith(head):
+        raise DamagedError(f"it is cut off: it has {len(head)} bytes, and not even a whole header")
+    if words := lost_words(reader.read, reader.size):
+        raise DamagedError(words)
+
+
 def _why_not_known(head: bytes) -> str:
-    if head[:4] != ARCHIVE_HEAD[:4]:
-        return "it does not begin as an archive of 4D does (.4BK, .4BL)"
+    if head[:4] != _TAG:
+        kind = kind_words(head)
+        return f"it is no archive of 4D (.4BK, .4BL): {kind or 'it does not begin as one'}"
     if head != ARCHIVE_HEAD:
         return f"its header {head[4:].hex()} is not known to this program (segments, redundancy?)"
     return "after its header stands no block of a kind that is known to this program"

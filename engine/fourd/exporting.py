@@ -4,20 +4,23 @@ What was written is read back, and every file compared with the digest it has in
 contents and nothing else: what that leaves out is told.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from blake3 import blake3
 
 from engine.errors import DamagedError, DestinationError, MissingSetError
-from engine.files import disk_errors, replacing
+from engine.files import replacing
 from engine.fourd.archive import archive_opened
+from engine.fourd.blockstream import Packing
 from engine.fourd.listing import Entry, Listing
 from engine.fourd.reading import Reading, Way
-from engine.fourd.writer import ArchiveWriter, Packing
+from engine.fourd.setstream import NO_NAME, tag_of
+from engine.fourd.writer import ArchiveWriter
 from engine.framereader import open_archive
 from engine.manifest import Manifest, iterate_members
 from engine.member import Kind, Member, Role
@@ -26,9 +29,6 @@ from engine.progress import Progress
 from engine.setsource import SetSource
 
 _PIECE = 1 << 20
-_DATA, _STRUCTURE = (".4dd", "DataFile"), (".4db", "StructFile")
-# a colon ends the path in an entry of the list, and a backslash is a folder to 4D on Windows
-_NO_NAME = (":", "\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +55,71 @@ class Exported:
 def export_set(source: SetSource, folder: Path, way: Way) -> Exported:
     """Write a set's archives into a folder, which is made; nothing there is replaced.
 
-    Raises DestinationError, DamagedError of the set or of what was written, StoppedError, EngineError of the disk.
+    After any failure what was made is gone again. Raises DestinationError, DamagedError of the set or of what was
+    written, StoppedError.
     """
     manifest = source.manifest
     plan = _Plan()
     for member in iterate_members(manifest.folder):
         plan.add(member)
     planned = list(_archives(manifest, plan))
-    with disk_errors(folder, "exporting"):
-        folder.mkdir(parents=True, exist_ok=True)
-        targets = [folder / one.name for one in planned]
-        for target in targets:
-            if os.path.lexists(target):
-                raise DestinationError(
-                    f"{target} is there already; nothing was written",
-                    hint="name another folder, or remove what is there when it is not needed",
-                )
+    targets = [folder / one.name for one in planned]
+    for target in targets:
+        if os.path.lexists(target):
+            raise DestinationError(
+                f"{target} is there already; nothing was written",
+                hint="name another folder, or remove what is there when it is not needed",
+                code=0,
+            )
+    with _all_or_nothing(folder) as made:
         for one, target in zip(planned, targets, strict=True):
             _write(source, one, target, way)
+            made.append(target)
     return Exported(
         tuple(targets),
         sum(len(one.entries) for one in planned),
         sum(entry.size for one in planned for entry in one.entries),
         tuple(plan.left_out),
         (*source.notes, *plan.notes()),
+    )
+
+
+@contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[list[Path]]:
+    """The folder, made; after a failure the files that are told here go, and the folders made for them."""
+    absent = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    made: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield made
+    except BaseException as error:
+        with suppress(OSError):
+            for file in made:
+                file.unlink()
+            for one in absent:  # the innermost first; one that somebody else uses meanwhile stays
+                one.rmdir()
+        if isinstance(error, OSError):
+            raise _told(folder, error) from error
+        raise
+
+
+def _told(folder: Path, cause: OSError) -> DestinationError:
+    hint = "name another folder with --4bk, one in which this user may make files"
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "free room there, or name a folder on another disk with --4bk"
+    if cause.errno == errno.EFBIG:
+        hint = (
+            "no file there may be that large: 4 GiB on vfat, or a limit of this user (ulimit -f); name a folder on"
+            " another disk with --4bk"
+        )
+    if cause.errno == errno.EROFS:
+        hint = "its disk is mounted read-only; name a folder on another one with --4bk"
+    if cause.errno == errno.EIO:
+        hint = "check the disk; name a folder on another one with --4bk"
+    return DestinationError(
+        f"the export to {folder} failed, and nothing was left there: {cause.strerror}",
+        hint=hint,
+        code=0,
     )
 
 
@@ -110,7 +151,7 @@ class _Plan:
             name = shown.rpartition("/")[2]
             self.logs.append((Entry(f"./{name}::", content.size), content))
         else:
-            self.main.append((Entry(f"./{shown}::{_tag(member)}", content.size), content))
+            self.main.append((Entry(f"./{shown}::{tag_of(member)}", content.size), content))
 
     def notes(self) -> Iterator[str]:
         yield "4D's archives hold no times, owners, permissions and links: a restore by 4D makes them anew"
@@ -127,16 +168,8 @@ def _why_not(member: Member, content: Member | None) -> str:
         name = member.path.decode()
     except UnicodeDecodeError:
         return "its name is no Unicode"
-    return (
-        "its name holds a sign that separates names there" if any(map(name.count, _NO_NAME)) else ""
-    )
-
-
-def _tag(member: Member) -> str:
-    ending = os.path.splitext(os.fsdecode(member.path))[1].lower()  # noqa: PTH122 - a name in the set
-    if member.role is Role.DATA and ending == _DATA[0]:
-        return _DATA[1]
-    return _STRUCTURE[1] if member.role is Role.STRUCTURE and ending == _STRUCTURE[0] else ""
+    has_sign = any(map(name.count, NO_NAME))
+    return "its name holds a sign that separates names there" if has_sign else ""
 
 
 def _archives(manifest: Manifest, plan: _Plan) -> Iterator[Planned]:

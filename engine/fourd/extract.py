@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.anchor import known_name
 from engine.errors import NoRoomError, RestoreError
 from engine.files import fsync_folder, room
 from engine.fourd.bodies import has_bare_block
@@ -23,7 +24,7 @@ from engine.member import LARGEST_FILE, Attributes, Kind, Member, Role
 from engine.safenames import SafeNames, folding_of
 from engine.targetfile import flush
 from engine.targettree import FOLDER, TargetTree
-from engine.workplace import workplace
+from engine.workplace import BUILDING, workplace
 
 REPORT = "EXTRACTION REPORT.txt"
 INCOMPLETE = b".incomplete"
@@ -50,7 +51,7 @@ def extract_archive(reader: ByteReader, target: Path, wish: Wish, way: Way) -> E
     with workplace(target.parent, 0) as building:
         root = building / "root"
         try:
-            root.mkdir()
+            root.mkdir(0o700)
             with ExitStack() as stack:
                 writing = _Writing(root, reader.size, wish)
                 stack.callback(writing.close)
@@ -59,9 +60,19 @@ def extract_archive(reader: ByteReader, target: Path, wish: Wish, way: Way) -> E
             extraction = Extraction(target, outcome, files)
             return _shown(extraction, root)
         except OSError as error:
-            raise RestoreError(
-                f"what was extracted could not be written to {target}: {error.strerror}"
-            ) from error
+            raise not_written(target, error) from error
+
+
+def not_written(target: Path, cause: OSError) -> RestoreError:
+    """What a failed disk means for what was being extracted to it."""
+    is_full = cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    first = (
+        "free room there" if is_full else "check the disk, and whether it is mounted for writing"
+    )
+    return RestoreError(
+        f"what was extracted could not be written to {known_name(target)}: {cause.strerror}",
+        hint=f"{first}, or name a folder on another disk with --to; what was begun is gone",
+    )
 
 
 def _shown(extraction: Extraction, root: Path) -> Extraction:
@@ -202,9 +213,20 @@ class _Writing:
         most = (self._size // (BLOCK_HEAD_BYTES + SMALLEST_FULL) + 1) * LARGEST
         needed, free = min(wanted, most), room(self._root)
         if free < needed:
+            where = known_name(self._root).parent.parent
             raise NoRoomError(
-                f"{self._root.parent.parent} has {free >> 20} MiB free, the files need {needed >> 20} MiB"
+                f"{_told_folder(where)} has {_mib(free)} free, the files need {_mib(needed)}",
+                hint="free room there; what was begun is gone",
             )
+
+
+def _told_folder(folder: Path) -> Path:
+    """Where a person knows that it is to be: a hidden folder around it is not theirs."""
+    return folder.parent if folder.name.startswith(BUILDING) else folder
+
+
+def _mib(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MiB"
 
 
 def _folding(root: Path) -> Callable[[bytes], bytes]:

@@ -15,7 +15,7 @@ from threading import Event
 from engine.anchor import anchored
 from engine.answering import require_answer
 from engine.content import archive_path
-from engine.errors import DamagedError, EngineError, RefusedError
+from engine.errors import DamagedError, EngineError, RefusedError, RestoreError
 from engine.files import disk_errors
 from engine.fourd.archive import archive_opened, read_list
 from engine.fourd.container import NotKnownError
@@ -76,12 +76,12 @@ def import_backup(origin: Origin, into: Into, way: Way, clock: Clock) -> Importe
         require_answer(into.destination, way.stop)
         separate = was_separate(lock.memory, into.destination)
         prepare_destination(into.destination, layout.package, separate=separate)
-        with disk_errors(into.destination, "importing"):
-            try:
+        try:
+            with disk_errors(into.destination, "importing"):
                 imported = _Import(origin, into, way, clock).run()
-            except EngineError as error:
-                _record(origin, into, Times(None, began, clock.now(), into.zone), error)
-                raise
+        except EngineError as error:
+            _record(origin, into, Times(None, began, clock.now(), into.zone), error)
+            raise
         _record(origin, into, Times(None, began, clock.now(), into.zone), None)
     return imported
 
@@ -126,7 +126,8 @@ class _Import:
             self._refuse_another_name()
             self._refuse_taken(held)
             # room is asked for by the extraction, when the list of files is known
-            with workplace(held, 0) as scratch:
+            tag = own_tag(self._layout.data_file, self._layout.package)
+            with workplace(held, 0, tag) as scratch:
                 sources = self._extract(scratch)
                 staging = self._claim(held)
                 try:
@@ -196,6 +197,10 @@ class _Import:
         try:
             with archive_opened(file) as reader:
                 extraction = extract_archive(reader, target, Wish(), way)
+        except RestoreError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None  # of the backup folder: told as what it means there
+            raise
         except (NotKnownError, DamagedError) as error:
             error.args = (f"{error}; nothing was imported",)
             raise

@@ -178,10 +178,20 @@ class ListReader:
 
 def render_list(entries: Sequence[Entry]) -> Iterator[bytes]:
     """The beginning of a stream with these files, piece by piece."""
-    yield _OPENING.pack(_START, _VERSION, len(entries), _LIST)
+    yield render_opening(len(entries))
     for one in entries:
-        text = one.text.encode("utf-16-le", "surrogatepass")
-        yield _NAME.pack(_ENTRY, -(len(text) // 2)) + text + _SIZES.pack(one.size, 0, one.extra)
+        yield render_entry(one)
+
+
+def render_opening(count: int) -> bytes:
+    """What stands before the entries of so many files."""
+    return _OPENING.pack(_START, _VERSION, count, _LIST)
+
+
+def render_entry(entry: Entry) -> bytes:
+    """One line of the list."""
+    text = entry.text.encode("utf-16-le", "surrogatepass")
+    return _NAME.pack(_ENTRY, -(len(text) // 2)) + text + _SIZES.pack(entry.size, 0, entry.extra)
 
 
 def body_head(size: int) -> bytes:

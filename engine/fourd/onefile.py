@@ -1,6 +1,6 @@
 """One file of an archive to a stream: byte after byte as it is proved, and no further than that."""
 
-from typing import BinaryIO
+from typing import Protocol
 
 from engine.errors import DamagedError, RestoreError
 from engine.fourd.listing import Listing
@@ -9,7 +9,13 @@ from engine.fourd.reading import Reading, Way
 from engine.logfile import ByteReader
 
 
-def copy_one(reader: ByteReader, pattern: str, out: BinaryIO, way: Way) -> None:
+class Out(Protocol):
+    """Where it goes."""
+
+    def write(self, piece: memoryview, /) -> object: ...
+
+
+def copy_one(reader: ByteReader, pattern: str, out: Out, way: Way) -> None:
     """Write one file to `out`. Raises DamagedError at its first byte that is lost or not proved, RestoreError, OSError."""
     outcome = Reading(reader, _One(pattern, out), way).run()
     if not outcome.is_ordered:
@@ -21,7 +27,7 @@ def copy_one(reader: ByteReader, pattern: str, out: BinaryIO, way: Way) -> None:
 class _One:
     """Passes on the content of one file."""
 
-    def __init__(self, pattern: str, out: BinaryIO) -> None:
+    def __init__(self, pattern: str, out: Out) -> None:
         self._pattern = pattern
         self._out = out
         self._index = -1

@@ -21,6 +21,7 @@ from engine.fourd.container import (
     NotKnownError,
     RawBlock,
     check_archive_head,
+    too_short,
 )
 from engine.fourd.listing import BODY_HEAD, Listing, ListReader
 from engine.fourd.placing import place_runs, survey
@@ -76,6 +77,14 @@ class ListLostError(DamagedError):
     """The list of files is damaged, so that nobody can say by it what is where."""
 
 
+def list_lost_in(gap: Gap) -> ListLostError:
+    """A part of the list stood where no block can be told."""
+    why = "no block can be told there"
+    if gap.is_last:
+        why = "the archive is cut off there, or its end was overwritten"
+    return ListLostError(f"bytes {gap.offset} to {gap.end} hold a part of the list of files: {why}")
+
+
 class Reading:
     """One pass over an archive."""
 
@@ -115,13 +124,18 @@ class Reading:
     # --- blocks
 
     def _block(self, block: Block) -> None:
-        trouble = self._told(block)
         if self._bodies is None:
-            self._of_list(block, trouble)
-            return
-        start = self._at
-        if start is None:
-            return  # a gap before it: nobody knows where it belongs, and that trouble says so
+            self._of_list(block)
+        elif self._at is None:
+            # a gap before it: nobody knows where it belongs, and that trouble says so
+            self._told(block)
+        elif self._is_behind_end():
+            self._troubles.appended(block.offset, block.end)
+        else:
+            self._of_files(block, self._at)
+
+    def _of_files(self, block: Block, start: int) -> None:
+        trouble = self._told(block)
         self._at = start + block.length
         if trouble is not None:
             self._charge(trouble, start, self._at)
@@ -141,11 +155,22 @@ class Reading:
     def _told(self, block: Block) -> Trouble | None:
         if block.note and block.note not in self._notes and len(self._notes) < _MOST_NOTES:
             self._notes.append(block.note)
+        if block.is_short and self._goes_on_behind(block):
+            block = too_short(block)
         if block.condition in (Condition.WHOLE, Condition.NOT_READ):
             return None
         if block.condition is Condition.NOT_KNOWN and not self._blocks:
             raise NotKnownError(f"of its first block, {block.why.removeprefix('its ')}")
         return self._troubles.of_block(block, self._number())
+
+    def _goes_on_behind(self, block: Block) -> bool:
+        """Whether the content does, as far as anybody knows; blocks behind a gap have no place."""
+        if self._listing is None or self._at is None:
+            return True
+        return self._at + block.length != self._listing.total
+
+    def _is_behind_end(self) -> bool:
+        return self._at is not None and self._at >= self._known_listing().total
 
     def _charge(self, trouble: Trouble, start: int, end: int) -> None:
         """Which bytes of which files these are."""
@@ -164,15 +189,16 @@ class Reading:
 
     # --- the list
 
-    def _of_list(self, block: Block, trouble: Trouble | None) -> None:
+    def _of_list(self, block: Block) -> None:
         if not block.content:
+            self._told(block)
             raise ListLostError(f"{_place(block)} holds a part of the list of files: {block.why}")
         start = self._at or 0
+        self._listing = listing = self._list.feed(block.content)
+        trouble = self._told(block)
         self._at = start + len(block.content)
-        listing = self._list.feed(block.content)
         if listing is None:
             return
-        self._listing = listing
         self._notes += listing.notes
         wanted = self._sink.listed(listing)
         if wanted is not None:
@@ -187,9 +213,10 @@ class Reading:
 
     def _gap(self, gap: Gap) -> None:
         if self._bodies is None or self._listing is None:
-            raise ListLostError(
-                f"bytes {gap.offset} to {gap.end} hold a part of the list of files: no block can be told there"
-            )
+            raise list_lost_in(gap)
+        if self._is_behind_end():
+            self._troubles.appended(gap.offset, gap.end)
+            return
         trouble = self._troubles.of_gap(gap, self._number())
         if self._places is None:
             self._places = self._survey(gap, self._listing.total)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.errors import RestoreError
+from engine.errors import DamagedError, RestoreError
 from engine.files import fsync_folder
 from engine.fourd.blockwalk import BlockWalk, Window
 from engine.fourd.borders import Borders
 from engine.fourd.container import LARGEST, Block, Bytes, Condition, Gap
+from engine.fourd.extract import not_written
 from engine.fourd.reading import Way
 from engine.fourd.trouble import Troubles
 from engine.fourd.unpack import Unpacker
@@ -45,25 +46,25 @@ class Rescued:
 
 
 def rescue_archive(reader: ByteReader, target: Path, why: str, way: Way) -> Rescued:
-    """Bring back all content that can be told apart. Raises RestoreError, StoppedError."""
+    """Bring back all content that can be told apart. Raises DamagedError when there is none, RestoreError, StoppedError."""
     if os.path.lexists(target):
         raise RestoreError(f"{target} exists already; nothing was written")
     with workplace(target.parent, 0) as building:
         root = building / "root"
         try:
-            root.mkdir()
+            root.mkdir(0o700)
             keeper = _Keeper(root)
             with closing(keeper):
                 lines = _read(reader, keeper, way)
+            if not keeper.found:
+                raise DamagedError(f"{why}; nothing of any file is left in it, nothing was written")
             rescued = Rescued(target, why, tuple(keeper.found), lines)
             (root / REPORT).write_text("\n".join((*rescue_lines(rescued), "")), "utf-8")
             flush(root)
             root.rename(target)
             fsync_folder(target.parent)
         except OSError as error:
-            raise RestoreError(
-                f"what was found could not be written to {target}: {error.strerror}"
-            ) from error
+            raise not_written(target, error) from error
     return rescued
 
 
@@ -127,6 +128,7 @@ class _Keeper:
         self._size, self._there, self._is_marked = size, 0, self.is_doubted
         if len(self.found) < _MOST_FILES:
             self._stream = (self._root / "new").open("xb")
+            os.fchmod(self._stream.fileno(), 0o640)
 
     def add(self, piece: Bytes) -> None:
         self._there += len(piece)

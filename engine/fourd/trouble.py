@@ -70,8 +70,13 @@ class Troubles:
         """The trouble that a gap is."""
         text = "no block can be told here, the heads are damaged"
         if gap.is_last:
-            text = "what stands at the end is no whole block: the archive is cut off, or something was appended"
+            text = "what stands at the end is no whole block: the archive is cut off, or its end was overwritten"
         return self.add(gap.offset, gap.end, Cost.LOST, text, number)
+
+    def appended(self, offset: int, end: int) -> Trouble:
+        """What stands behind the end of the archive."""
+        text = "they stand behind its end: something was appended to it"
+        return self.add(offset, end, Cost.NONE, text)
 
     def lengths(self, at: int, text: str) -> Trouble:
         """One that has no place of its own."""

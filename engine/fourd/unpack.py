@@ -89,7 +89,8 @@ def judge(raw: RawBlock, unpacked: Bytes | None) -> Block:
     if plain is not None and md5_of(plain) == head.plain_md5:
         flaws = _flaws(raw, plain, stored_is_right=stored_is_right)
         condition = Condition.PROVED if flaws else Condition.WHOLE
-        return Block(raw.offset, raw.end, condition, plain, len(plain), flaws, _note(raw))
+        is_short = not raw.is_last and len(plain) != LARGEST
+        return Block(raw.offset, raw.end, condition, plain, len(plain), flaws, _note(raw), is_short)
     if not stored_is_right:
         why = "its stored bytes are not what was written"
         return Block(raw.offset, raw.end, Condition.LOST, b"", _length(raw), why)
@@ -106,13 +107,14 @@ def judge(raw: RawBlock, unpacked: Bytes | None) -> Block:
 
 def judge_stored(raw: RawBlock) -> Block:
     """The same without unpacking: the content stays unread."""
-    length = _length(raw)
     if md5_of(raw.stored) != raw.head.stored_md5:
         why = "its stored bytes are not what was written"
-        return Block(raw.offset, raw.end, Condition.LOST, b"", length, why)
+        return Block(raw.offset, raw.end, Condition.LOST, b"", _length(raw), why)
+    length = min(raw.head.plain, LARGEST)
     flaws = _flaws(raw, None, stored_is_right=True)
     condition = Condition.PROVED if flaws else Condition.WHOLE
-    return Block(raw.offset, raw.end, condition, b"", length, flaws, _note(raw))
+    is_short = not raw.is_last and length != LARGEST
+    return Block(raw.offset, raw.end, condition, b"", length, flaws, _note(raw), is_short)
 
 
 def _flaws(raw: RawBlock, plain: Bytes | None, *, stored_is_right: bool) -> str:
@@ -127,8 +129,6 @@ def _flaws(raw: RawBlock, plain: Bytes | None, *, stored_is_right: bool) -> str:
         flaws.append(f"its head says {head.stored} stored bytes, it has {len(raw.stored)}")
     if plain is not None and head.plain != len(plain):
         flaws.append(f"its head says {head.plain} bytes of content, it has {len(plain)}")
-    if not raw.is_last and (head.plain if plain is None else len(plain)) != LARGEST:
-        flaws.append(f"it is not full ({head.plain} bytes), and not the last one")
     return "; ".join(flaws)
 
 

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from engine.fourd.archive import archive_opened, verify_archive, verify_stored
+from engine.fourd.blockstream import Packing
 from engine.fourd.codec import BlockCodec, PlainCodec, make_codec
 from engine.fourd.container import LARGEST
 from engine.fourd.extract import Wish, extract_archive
 from engine.fourd.listing import Entry
 from engine.fourd.reading import Reading, Way
-from engine.fourd.writer import ArchiveWriter, Packing
+from engine.fourd.writer import ArchiveWriter
 from engine.logfile import ByteReader
 from engine.stop import StopRequest
 from tests.engine.fourd_stories import Collected, content

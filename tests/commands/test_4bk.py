@@ -1,6 +1,8 @@
 """The commands 4bk: what they print, their exit codes, and that archives are never written to."""
 
 import os
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,11 @@ import pytest
 from engine.fourd.extract import REPORT
 from tests.commands.terminal import Terminal
 from tests.engine.fourd_stories import DATA, FILES, archive, blocks, flipped
+from tests.scheduler.real import PROGRAM, environment
 
 GOOD = archive()
-AT, STORED = blocks(GOOD)[2]
+BLOCKS = blocks(GOOD)
+AT, STORED = BLOCKS[2]
 BAD = flipped(GOOD, AT + 48 + STORED // 2)
 
 
@@ -69,7 +73,7 @@ def test_several_archives_are_looked_at_whatever_the_first_is(
     printed = terminal.types("4bk", "verify", other, tmp_path / "absent.4BK", good)
 
     assert printed.code == 5  # something is missing
-    assert "does not begin as an archive of 4D does" in printed.err
+    assert "it is no archive of 4D (.4BK, .4BL): it does not begin as one" in printed.err
     assert f"{good}: whole" in printed.out
 
 
@@ -207,3 +211,67 @@ def test_an_archive_whose_beginning_is_gone_is_damaged_and_gives_back_what_follo
     assert (quick.code, printed.code) == (5, 5)
     contents = [file.read_bytes() for file in (tmp_path / "out").iterdir()]
     assert list(FILES.values())[3] in contents
+
+
+@pytest.mark.parametrize("end", [100, BLOCKS[1][0] - 1])
+def test_an_archive_with_nothing_left_in_it_makes_no_folder(
+    terminal: Terminal, tmp_path: Path, end: int
+) -> None:
+    cut = written(tmp_path / "cut.4BK", GOOD[:end])
+
+    printed = terminal.types("4bk", "extract", cut, "--to", tmp_path / "out")
+
+    assert printed.code == 5
+    assert "the archive is cut off there" in printed.err
+    assert "nothing of any file is left in it, nothing was written" in printed.err
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["cut.4BK", "service.xml"]
+
+
+@pytest.mark.parametrize("to", [("--to", "out"), ("--stdout",)])
+def test_one_file_of_an_archive_without_its_list_is_told_how_to_get_all(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: tuple[str, ...]
+) -> None:
+    bad = written(tmp_path / "bad.4BK", flipped(GOOD, BLOCKS[0][0] + 70))
+    monkeypatch.chdir(tmp_path)
+
+    printed = terminal.types("4bk", "extract", bad, "--only", "Data/data.4DD", *to)
+
+    assert printed.code == 5
+    assert "what to do: without the list nobody knows which file is which" in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_extracted_is_its_owners_alone(
+    terminal: Terminal, good: Path, tmp_path: Path
+) -> None:
+    bad = written(tmp_path / "bad.4BK", flipped(GOOD, BLOCKS[0][0] + 70))
+    whole, nameless = tmp_path / "whole", tmp_path / "nameless"
+
+    terminal.types("4bk", "extract", good, "--to", whole)
+    terminal.types("4bk", "extract", bad, "--to", nameless)
+
+    for folder in (whole, nameless):
+        below = [one for one in (folder, *folder.rglob("*")) if one.name != REPORT]
+        modes = {(one.is_dir(), stat.S_IMODE(one.stat().st_mode)) for one in below}
+        assert modes == {(True, 0o700), (False, 0o640)}
+
+
+@pytest.mark.parametrize(
+    "words", [("extract", "--stdout", "--only", "Data/data.4DD"), ("list",), ("list", "--json")]
+)
+def test_a_full_output_is_named(good: Path, words: tuple[str, ...]) -> None:
+    command = [*PROGRAM, "4bk", *words, str(good)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[-1] == (
+        "backup4d: standard output: No space left on device"
+    )

@@ -1,15 +1,35 @@
 """`export`: what 4D would restore from the archives is what the set holds, and what they cannot hold is said."""
 
+import errno
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from engine.errors import DestinationError
+from engine.fourd.exporting import export_set
+from engine.fourd.reading import Way
+from engine.progress import Progress, Report
+from engine.setsource import open_set
+from engine.stop import StopRequest
 from tests.commands.terminal import Terminal
 from tests.engine.reuse_stories import overwrite
 from tests.engine.stories import App, main_archive, make_app, patterned
+from tests.scheduler.real import PROGRAM, environment
 
 SIZE = 1_300_000
+_SMALL_DISK = r"""
+unshare --help | grep -q -- --map-root-user || exit 9
+exec unshare -Urm sh -c '
+mount -t tmpfs -o size=200k none "$1" || exit 9
+mkdir "$1/there"
+disk="$1"; place="$2"; folder="$3"; shift 3
+"$@" export "$folder" --4bk "$disk/$place"
+echo "exit $?"
+find "$disk"
+' sh "$@"
+"""
 MAIN, LOG = "data[0001].4BK", "data[0000].4BL"
 
 
@@ -97,7 +117,70 @@ def test_of_a_damaged_set_nothing_is_left(terminal: Terminal, app: App, tmp_path
     printed = terminal.types("export", folder, "--4bk", tmp_path / "out")
 
     assert printed.code == 5
-    assert contents(tmp_path / "out") == {}
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["new/deeper", "there"])
+def test_on_a_full_disk_nothing_is_left_and_the_folder_is_named(
+    app: App, tmp_path: Path, place: str
+) -> None:
+    """The .4BK fits, the .4BL does not any more."""
+    app.log.write_bytes(os.urandom(400_000))
+    folder = app.backup_set()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    done = subprocess.run(
+        ["sh", "-c", _SMALL_DISK, "sh", disk, place, folder, *PROGRAM],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+
+    if "exit" not in done.stdout:
+        pytest.skip(f"no name spaces here: {done.stderr}")
+    assert done.stdout.split("\n") == ["exit 1", str(disk), str(disk / "there"), ""], done.stderr
+    assert "writing data[0000].4BL" in done.stderr
+    assert f"the export to {disk / place} failed, and nothing was left there" in done.stderr
+    assert "free room there, or name a folder on another disk with --4bk" in done.stderr
+    assert "backup folder" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "free room there"),
+        (errno.EDQUOT, "free room there"),
+        (errno.EFBIG, "another disk with --4bk"),
+        (errno.EROFS, "mounted read-only"),
+        (errno.EIO, "check the disk"),
+        (errno.EACCES, "in which this user may make files"),
+    ],
+)
+def test_a_failed_disk_is_told_as_what_an_export_can_do_about_it(
+    app: App, tmp_path: Path, number: int, words: str
+) -> None:
+    source = open_set(app.backup_set())
+    way = Way(1, StopRequest(), failing(number))
+
+    with pytest.raises(DestinationError, match="nothing was left there") as caught:
+        export_set(source, tmp_path / "out", way)
+
+    assert words in caught.value.hint
+    assert "FileSegmentation" not in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def failing(number: int) -> Report:
+    """The disk fails when the second archive is begun."""
+
+    def report(progress: Progress) -> None:
+        if LOG in progress.phase:
+            raise OSError(number, os.strerror(number))
+
+    return report
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_wrong_use_is_said_and_nothing_is_touched(
     absent = terminal.types("restore", tmp_path / "nowhere")
 
     assert in_place.code == 2
-    assert "--in-place needs the DATABASE" in in_place.err
+    assert "--in-place takes the place of an application's live files" in in_place.err
     assert absent.code == 2
     assert tree(tmp_path).keys() == before.keys()
 

@@ -7,7 +7,15 @@ import pytest
 
 from settings.keys import KEYS, WEEKDAYS
 from settings.service_file import parse_service_file
-from settings.service_model import Hook, Hooks, Limits, LogShipping, Scrub, ServedDatabase
+from settings.service_model import (
+    Hook,
+    Hooks,
+    Limits,
+    LogShipping,
+    Scrub,
+    ServedDatabase,
+    ServiceFile,
+)
 from tests.docs.pages import HOUSE, blocks, page
 
 PAGE = "settings.md"
@@ -89,9 +97,10 @@ def test_every_hook_is_on_the_page(key: str) -> None:
         ("Limits/OverlongAfter", Limits().overlong_after),
         ("Limits/ReadMiBPerSecond", Limits().read_rate),
         ("Limits/TakeOver", Limits().take_over),
+        ("ArchiveFormat", ServiceFile().archives.value),
     ],
 )
-def test_the_defaults_on_the_page_are_true(key: str, value: timedelta | int | None) -> None:
+def test_the_defaults_on_the_page_are_true(key: str, value: timedelta | int | str | None) -> None:
     row = next(line for line in page(PAGE).splitlines() if line.startswith(f"| `{key}` |"))
     told = row.rstrip(" |").rpartition("| ")[2]
 

@@ -1,6 +1,6 @@
 """A backup in a process of its own that is killed, really, at the n-th thing it does to the disk or tells.
 
-    python -m tests.engine.dying PACKAGE START POINT
+    python -m tests.engine.dying PACKAGE START POINT [FORMAT]
 
 START is the instant of the run, POINT the number of the step before which SIGKILL comes; 0 lets it live
 and prints the steps as JSON. Steps are counted with an audit hook: nothing of the program is changed.
@@ -21,6 +21,7 @@ from engine.setwriter import Surroundings
 from engine.stop import StopRequest
 from settings.locate import locate_database
 from settings.paths import PathMap
+from settings.service_model import ArchiveFormat
 from tests.engine.stories import PARIS
 from tests.fakes import StoryClock
 
@@ -57,10 +58,11 @@ def _last(path: object) -> str:
 
 
 def main() -> None:
-    package, start, fatal = sys.argv[1:]
+    package, start, fatal, *rest = sys.argv[1:]
+    archives = ArchiveFormat(*rest) if rest else ArchiveFormat.TAR
     steps = Steps(int(fatal))
     clock = StoryClock(datetime.fromisoformat(start))
-    request = Request(locate_database(Path(package)), PathMap(), PARIS, None)
+    request = Request(locate_database(Path(package)), PathMap(), PARIS, None, archives=archives)
     sys.addaudithook(steps.hook)
     run_backup(request, Surroundings(clock, StopRequest(), steps.report))
     done = list(steps.done)

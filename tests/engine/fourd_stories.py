@@ -5,11 +5,12 @@ import random
 import struct
 from dataclasses import dataclass, field
 
+from engine.fourd.blockstream import Packing
 from engine.fourd.codec import PlainCodec
 from engine.fourd.container import ARCHIVE_HEAD, BLOCK_HEAD_BYTES, HEAD_BYTES, render_block_head
 from engine.fourd.listing import Entry, Listing
 from engine.fourd.reading import Outcome, Reading, Way
-from engine.fourd.writer import ArchiveWriter, Packing
+from engine.fourd.writer import ArchiveWriter
 from engine.stop import StopRequest
 from tests.engine.logs import Bytes
 

@@ -33,7 +33,7 @@ from engine.verify import Verdict, verify_set
 from settings.layout import DatabaseLayout
 from settings.locate import locate_database
 from settings.paths import PathMap
-from settings.service_model import Limits
+from settings.service_model import ArchiveFormat, Limits
 from tests.fakes import StoryClock
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -112,12 +112,13 @@ class App:
         path_map: PathMap | None = None,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        archives: ArchiveFormat = ArchiveFormat.TAR,
     ) -> Outcome:
         """Run one backup here and now."""
         around = Surroundings(clock or self.clock, stop or StopRequest(), report)
-        limits = limits or Limits()
-        request = Request(self.layout, path_map or PathMap(), PARIS, scheduled, limits=limits)
-        return run_backup(request, around)
+        request = Request(self.layout, path_map or PathMap(), PARIS, scheduled)
+        asked = replace(request, limits=limits or Limits(), archives=archives)
+        return run_backup(asked, around)
 
     def backup_set(self, **how: Any) -> Path:
         """Run one backup and return the folder of the set it published."""

@@ -607,11 +607,11 @@ def test_a_set_without_room_for_it_is_not_begun(copy: Path, tmp_path: Path) -> N
 
 
 def test_a_newer_format_is_refused_by_verification_and_restore(copy: Path, tmp_path: Path) -> None:
-    forge(copy, lambda document: document.update(version=2))
+    forge(copy, lambda document: document.update(version=3))
 
-    with pytest.raises(RefusedError, match="format version 2"):
+    with pytest.raises(RefusedError, match="format version 3"):
         verified(copy)
-    with pytest.raises(RefusedError, match="format version 2"):
+    with pytest.raises(RefusedError, match="format version 3"):
         restored(copy, tmp_path / "back")
 
 

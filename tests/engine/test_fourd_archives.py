@@ -10,10 +10,11 @@ import pytest
 
 from engine.errors import EngineError, SourceError
 from engine.fourd.archive import archive_number, read_list, verify_stored
+from engine.fourd.blockstream import Packing
 from engine.fourd.container import ARCHIVE_HEAD, HEAD_BYTES, NotKnownError
 from engine.fourd.listing import MOST_FILES, BadListError, Entry, Listing, Origin
 from engine.fourd.reading import ListLostError
-from engine.fourd.writer import ArchiveWriter, Packing
+from engine.fourd.writer import ArchiveWriter
 from engine.logfile import ByteReader
 from tests.engine.fourd_stories import (
     DATA,
@@ -181,7 +182,7 @@ def refused(data: bytes) -> EngineError:
 
 
 def test_what_is_no_archive_is_not_called_damaged() -> None:
-    for data in (b"", b"70KB", b"PK\3\4" + bytes(100), bytes(1000)):
+    for data in (b"70K", b"PK\3\4" + bytes(100), b"x" + bytes(1000)):
         assert isinstance(refused(data), NotKnownError)
 
 

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from engine.errors import DamagedError, EngineError
+from engine.fourd.archive import verify_stored
 from engine.fourd.blockwalk import BlockWalk, Window
 from engine.fourd.container import BlockHead, Gap, RawBlock
 from engine.fourd.listing import BODY_TAIL, Entry, body_head, render_list
@@ -22,6 +23,7 @@ from tests.engine.fourd_stories import (
     content,
     flipped,
     read,
+    stream,
     wrapped,
 )
 from tests.engine.logs import Bytes
@@ -150,7 +152,7 @@ def test_a_whole_block_too_many_is_seen() -> None:
 
     outcome, taken = read(data + data[at : at + 48 + stored])
 
-    assert "more than the list says" in outcome.troubles[0].text
+    assert "something was appended" in outcome.troubles[0].text
     assert taken.by_text == {DATA: content(rest, 4)}
 
 
@@ -179,18 +181,54 @@ def test_every_kind_of_cut_is_seen_and_what_is_there_comes_out() -> None:
         assert len(taken.ended) == len(FILES)
 
 
-def test_what_is_appended_is_seen_and_costs_nothing() -> None:
-    for more in (b"x", bytes(100), bytes(5000), GOOD[BLOCKS[2][0] : BLOCKS[3][0]]):
-        outcome, taken = read(GOOD + more)
+@pytest.mark.parametrize(
+    "more", [b"x", bytes(100), bytes(5000), GOOD[BLOCKS[2][0] : BLOCKS[3][0]], GOOD]
+)
+@pytest.mark.parametrize("files", [FILES, {"./a::": b"all in one block"}], ids=["many", "one"])
+def test_what_is_appended_is_told_and_costs_nothing(files: dict[str, bytes], more: bytes) -> None:
+    good = archive(files)
 
-        assert not outcome.is_whole
-        assert taken.by_text == FILES
+    outcome, taken = read(good + more)
+    quick = verify_stored(Bytes(good + more), WAY)
+
+    for troubles in (outcome.troubles, quick.troubles):
+        (trouble,) = troubles
+        assert (trouble.offset, trouble.end, trouble.cost) == (
+            len(good),
+            len(good + more),
+            Cost.NONE,
+        )
+        assert "appended" in trouble.text
+    assert taken.by_text == files
+    assert not taken.doubted
 
 
-def test_an_archive_twice_in_one_file_is_seen() -> None:
-    outcome, taken = read(GOOD + GOOD)
+def test_a_block_that_is_there_twice_is_never_called_appended() -> None:
+    at, end = BLOCKS[2][0], BLOCKS[3][0]
+    data = GOOD[:end] + GOOD[at:end] + GOOD[end:]
 
-    assert not outcome.is_whole
+    outcome, taken = read(data)
+    quick = verify_stored(Bytes(data), WAY)
+
+    assert Cost.DOUBT in costs(outcome)
+    assert 0 in taken.doubted
+    assert [one.cost for one in quick.troubles] == [Cost.DOUBT]
+    assert "a block is there twice" in quick.troubles[0].text
+
+
+def test_a_block_that_is_not_full_is_told_where_the_content_goes_on() -> None:
+    plain = stream(GOOD)
+    data = wrapped(plain[:32768])
+    for piece in (plain[32768:60_000], plain[60_000:]):
+        data += wrapped(piece)[20:]
+
+    outcome, taken = read(data)
+    quick = verify_stored(Bytes(data), WAY)
+
+    assert [one.text for one in outcome.troubles] == [
+        "it is not full (27232 bytes), and not the last one"
+    ]
+    assert [one.text for one in quick.troubles] == [one.text for one in outcome.troubles]
     assert taken.by_text == FILES
 
 

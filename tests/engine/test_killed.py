@@ -41,6 +41,7 @@ class Stage:
     app: App
     template: Path
     erases_before: bool
+    archives: str = "tar"
 
     def reset(self) -> None:
         """The same place each time: a set belongs to the path of its data file."""
@@ -51,7 +52,7 @@ class Stage:
     def run(self, point: int, wrapper: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tests.engine.dying", str(self.app.package)]
         return subprocess.run(
-            [*wrapper, *command, START.isoformat(), str(point)],
+            [*wrapper, *command, START.isoformat(), str(point), self.archives],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -68,14 +69,14 @@ class Stage:
         return steps
 
 
-def make_stage(folder: Path, *, erases_before: bool) -> Stage:
+def make_stage(folder: Path, *, erases_before: bool, archives: str = "tar") -> Stage:
     changes = {KEEP: "3", ERASE_BEFORE: str(erases_before)}
     app = make_app(folder / "here", changes, data=patterned(2_200_000))
     for _ in BEFORE:
         app.backup()
         pass_a_day(app)
     shutil.copytree(folder / "here", folder / "template", symlinks=True)
-    return Stage(app, folder / "template", erases_before)
+    return Stage(app, folder / "template", erases_before, archives)
 
 
 @pytest.fixture(scope="module")
@@ -163,11 +164,29 @@ def test_a_run_killed_at_every_kind_of_step_harms_nothing(stage: Stage) -> None:
         kill_at(stage, steps, point)
 
 
+def test_a_run_killed_while_it_makes_archives_of_4d_harms_nothing(tmp_path: Path) -> None:
+    stage = make_stage(tmp_path, erases_before=False, archives="4BK")
+    steps = stage.steps()
+    points = {
+        "the archive is begun": steps.index("open data[0004].4BK") + 1,
+        "halfway": len(steps) - steps[::-1].index("packing"),
+        "a draft is removed": steps.index("os.remove data[0004].tar.zst") + 1,
+        "the log's archive": steps.index("open data[0003].4BL") + 1,
+        "published": next(at for at, one in enumerate(steps, 1) if "rename .backup4d-stag" in one),
+    }
+    for point in points.values():
+        kill_at(stage, steps, point)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("erases_before", [False, True])
-def test_a_run_killed_at_any_step_harms_nothing(tmp_path: Path, erases_before: bool) -> None:
-    stage = make_stage(tmp_path, erases_before=erases_before)
+@pytest.mark.parametrize(
+    ("erases_before", "archives"), [(False, "tar"), (True, "tar"), (False, "4BK")]
+)
+def test_a_run_killed_at_any_step_harms_nothing(
+    tmp_path: Path, erases_before: bool, archives: str
+) -> None:
+    stage = make_stage(tmp_path, erases_before=erases_before, archives=archives)
     steps = stage.steps()
 
     for point in range(1, len(steps) + 1):

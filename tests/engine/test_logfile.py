@@ -54,7 +54,7 @@ SMALL = log(
 def check_cut(whole: bytes, ends: list[int], cut: int) -> None:
     """A log cut at a byte is whole up to the last record before it."""
     if cut < 24:
-        with pytest.raises(LogUnreadableError, match="too few"):
+        with pytest.raises(LogUnreadableError, match=r"it is empty|too few|cut off"):
             read_log_facts(Bytes(whole[:cut]))
         return
 
@@ -189,8 +189,8 @@ def test_a_tail_that_looks_like_the_end_of_a_record_is_not_counted(tail: bytes) 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "too few"),
-        (SMALL[:23], "too few"),
+        (b"", "it is empty"),
+        (SMALL[:23], "cut off"),
         (b"70KB" + SMALL[4:], "archive of 4D"),
         (b"GOx4" + SMALL[4:], "may be encrypted"),
         (SMALL[:4] + b"XXXX" + SMALL[8:], "may be encrypted"),

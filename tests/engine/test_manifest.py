@@ -261,11 +261,11 @@ def small_set(tmp_path: Path) -> Path:
 
 def test_a_newer_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
     folder = small_set(tmp_path)
-    text = (folder / "manifest.json").read_text().replace('"version": 1', '"version": 2')
+    text = (folder / "manifest.json").read_text().replace('"version": 1', '"version": 3')
     (folder / "manifest.json").write_text(text)
 
     with pytest.raises(
-        RefusedError, match="newer backup4d: it has format version 2, this one reads up to 1"
+        RefusedError, match="newer backup4d: it has format version 3, this one reads up to 2"
     ) as caught:
         read_manifest(folder)
 

@@ -116,8 +116,8 @@ def test_an_archive_that_no_file_there_can_hold_is_refused(kind: str) -> None:
         f"an archive of about 5,633 MiB cannot be written: a file on {kind} has 4 GiB at most"
     )
     assert refused.value.hint == (
-        "let the settings cut archives into segments (FileSegmentation/DefaultSize 2048), or format"
-        " the disk with exFAT, NTFS or ext4"
+        "let the settings cut archives into segments (FileSegmentation/DefaultSize 2048, not with"
+        " ArchiveFormat 4BK), or format the disk with exFAT, NTFS or ext4"
     )
 
 

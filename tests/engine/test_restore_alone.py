@@ -302,7 +302,7 @@ def test_without_zstd_it_says_what_to_install(fast: Path, tmp_path: Path) -> Non
 def test_a_newer_format_is_refused(fast: Path, tmp_path: Path) -> None:
     folder = copy_of(fast, tmp_path)
     manifest = folder / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes().replace(b'"version": 1', b'"version": 2', 1))
+    manifest.write_bytes(manifest.read_bytes().replace(b'"version": 1', b'"version": 3', 1))
     (folder / "SHA256SUMS").unlink()
 
     code, said = run(folder, tmp_path / "alone", "--anyway")
@@ -313,7 +313,7 @@ def test_a_newer_format_is_refused(fast: Path, tmp_path: Path) -> None:
 def test_it_is_short_and_needs_the_standard_library_only() -> None:
     text = SHIPPED.read_text("utf-8")
 
-    assert len(text.splitlines()) <= 150
+    assert len(text.splitlines()) <= 275  # 125 of them for what 4D writes
     assert max(map(len, text.splitlines())) <= 100
     assert not any(name in text for name in ("import engine", "import blake3", "from engine"))
 

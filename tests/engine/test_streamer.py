@@ -204,8 +204,9 @@ def test_the_same_log_put_back_as_another_file_goes_on(app: App, one: Streamer) 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "too few"),
-        (bytes(4000), "its header is not known"),
+        (b"", "it is empty"),
+        (bytes(4000), "bytes are zeros"),
+        (b"x" * 4000, "its header is not known"),
         (b"70KB" + bytes(100), "an archive of 4D"),
     ],
 )

@@ -15,6 +15,7 @@ from engine.operations import verify_recorded
 from engine.progress import silent
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
+from settings.service_model import ArchiveFormat
 from tests.engine.stories import (
     CHECK,
     COMPRESSION,
@@ -62,6 +63,16 @@ def back_up(app: App) -> dict[str, Any]:
     """One backup, and how it ended in words that fit into a pipe."""
     try:
         outcome = at_the_time(app, START).backup()
+    except EngineError as error:
+        return said_of(error)
+    name = None if outcome.folder is None else outcome.folder.name
+    return {"published": name, "warnings": list(outcome.warnings)}
+
+
+def back_up_for_4d(app: App) -> dict[str, Any]:
+    """The same, with archives as 4D writes them."""
+    try:
+        outcome = at_the_time(app, START).backup(archives=ArchiveFormat.FOURD)
     except EngineError as error:
         return said_of(error)
     name = None if outcome.folder is None else outcome.folder.name
@@ -336,6 +347,7 @@ STORIES = {
         Story("first", _first, back_up, judge_backup),
         Story("rotation", _rotation, back_up, judge_backup),
         Story("taken over", _taken_over, back_up, judge_backup),
+        Story("of 4d", _rotation, back_up_for_4d, judge_backup),
         Story("unchecked", _unchecked, back_up, judge_backup),
         Story("erase before", _erase_before, back_up, judge_backup),
         Story("segments", _segments, back_up, judge_backup),

@@ -135,6 +135,8 @@ def assert_by_others(folder: Path) -> None:
     main = b"".join(file.read_bytes() for file in sorted(folder.glob("*.tar.zst")))
     logs = [file.read_bytes() for file in folder.glob("*.journal.zst")]
     _judged(["sha256sum", "--quiet", "-c", "SHA256SUMS"], folder, b"")
+    if list(folder.glob("*.4BK")):
+        return  # no other program reads those
     for archive in (main, *logs):
         _judged(["zstd", "-tq"], folder, archive)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.faults.backup_stories import STORIES
 from tests.faults.file_stories import FILE_STORIES
+from tests.faults.import_stories import IMPORT_STORIES
 from tests.faults.planted import LIES, PLANTED
 from tests.faults.power import cut_power, disk_of
 from tests.faults.restore_stories import RESTORE_STORIES
@@ -28,7 +29,13 @@ from tests.faults.stream_stories import STREAM_STORIES
 
 _ENDLESS = 1 << 30
 _TAG = re.compile(r"-[0-9a-f]{8}-|\d{8}T\d{6}Z|/#\d+|tmp[a-z0-9_]{8}|\.[a-z0-9_]{8}$")
-ALL_STORIES = {**STORIES, **RESTORE_STORIES, **FILE_STORIES, **STREAM_STORIES}
+ALL_STORIES = {
+    **STORIES,
+    **RESTORE_STORIES,
+    **FILE_STORIES,
+    **STREAM_STORIES,
+    **IMPORT_STORIES,
+}
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.faults.backup_stories import STORIES
 from tests.faults.file_stories import FILE_STORIES
+from tests.faults.import_stories import IMPORT_STORIES
 from tests.faults.restore_stories import RESTORE_STORIES
 from tests.faults.stream_stories import STREAM_STORIES
 from tests.faults.sweeping import Sweep, assert_sound
@@ -29,6 +30,8 @@ def test_a_log_that_is_shipped_is_whole_wherever_the_disk_fails(sweep: Sweep) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("story", [*STORIES, *RESTORE_STORIES, *FILE_STORIES, *STREAM_STORIES])
+@pytest.mark.parametrize(
+    "story", [*STORIES, *RESTORE_STORIES, *FILE_STORIES, *STREAM_STORIES, *IMPORT_STORIES]
+)
 def test_a_disk_that_fails_at_any_call_harms_nothing(sweep: Sweep, story: str) -> None:
     assert_sound(sweep.run([story], "errors"), least=30)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.faults.backup_stories import STORIES
 from tests.faults.file_stories import FILE_STORIES
+from tests.faults.import_stories import IMPORT_STORIES
 from tests.faults.restore_stories import RESTORE_STORIES
 from tests.faults.stream_stories import STREAM_STORIES
 from tests.faults.sweeping import Sweep, assert_sound, needs_disks_of_its_own
@@ -24,7 +25,9 @@ def test_a_power_cut_loses_no_operation_that_was_told_as_shipped(sweep: Sweep) -
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("system", ["ext4", "xfs"])
-@pytest.mark.parametrize("story", [*STORIES, *RESTORE_STORIES, *FILE_STORIES, *STREAM_STORIES])
+@pytest.mark.parametrize(
+    "story", [*STORIES, *RESTORE_STORIES, *FILE_STORIES, *STREAM_STORIES, *IMPORT_STORIES]
+)
 def test_a_power_cut_at_any_call_loses_nothing_that_was_done(
     sweep: Sweep, system: str, story: str
 ) -> None:

@@ -28,7 +28,9 @@ NEWER = "written by a newer backup4d"
 
 def bump(file: Path, pattern: str = r'("version": ?)(\d+)') -> bytes:
     """The same file with the next version in it; its bytes."""
-    text, count = re.subn(pattern, lambda m: f"{m[1]}{int(m[2]) + 1}", file.read_text(), count=1)
+    # a set in our own format has version 1, one in 4D's has 2
+    step = 2 if file.name == "manifest.json" else 1
+    text, count = re.subn(pattern, lambda m: f"{m[1]}{int(m[2]) + step}", file.read_text(), count=1)
     assert count == 1
     file.write_text(text)
     if (sums := file.with_name("SHA256SUMS")).exists():
