@@ -166,14 +166,10 @@ class GrowingFile:
 
     def settle(self) -> None:
         """Return when everything that was appended stands in the file, durable or not."""
-        self._back.wait()
-        if self._buffer is None:
-            return
-        tail, start = self.tail(), self.written - self._filled
-        _set_direct(self.descriptor, on=False)
-        _write_all(self.descriptor, self._buffer[: self._filled], start)
-        self._drop()
-        self._hold(tail)
+        is_direct = self._buffer is not None
+        tail = self._write_held()
+        if is_direct:
+            self._hold(tail)
 
     def clone(self, source: int, offset: int, count: int) -> bool:
         """Append blocks of another file by sharing them; False where the file system cannot.
@@ -182,9 +178,7 @@ class GrowingFile:
         is written through it.
         """
         if self._buffer is not None:
-            self.settle()
-            _set_direct(self.descriptor, on=False)
-            self._drop()
+            self._write_held()
         request = struct.pack("qQQQ", source, offset, count, self.written)
         try:
             fcntl.ioctl(self.descriptor, _FICLONERANGE, request)
@@ -204,7 +198,7 @@ class GrowingFile:
 
     def finish(self) -> None:
         """Make it durable, leave nothing of it in the page cache, and close it."""
-        self.settle()
+        self._write_held()
         os.fsync(self.descriptor)
         os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         self.close()
@@ -228,6 +222,16 @@ class GrowingFile:
             self._back.write(self.descriptor, buffer, self.written + count - _BUFFER)
             self._buffer, self._filled = self._back.buffer(), 0
         return count
+
+    def _write_held(self) -> bytes:
+        """Write what is held the ordinary way, and hold nothing any more; what `_hold` needs to go on directly."""
+        self._back.wait()
+        tail = self.tail()
+        if self._buffer is not None:
+            _set_direct(self.descriptor, on=False)
+            _write_all(self.descriptor, self._buffer[: self._filled], self.written - self._filled)
+            self._drop()
+        return tail
 
     def _hold(self, tail: bytes) -> None:
         """From here on whole buffers are written past the cache."""

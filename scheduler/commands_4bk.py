@@ -9,7 +9,7 @@ import click
 
 from engine.errors import EngineError, Exit
 from engine.fourd.archive import archive_opened, read_list, verify_archive, verify_stored
-from engine.fourd.codec import make_codec
+from engine.fourd.codec import is_compiled
 from engine.fourd.extract import Wish, extract_archive
 from engine.fourd.listing import BadListError
 from engine.fourd.onefile import copy_one
@@ -193,7 +193,7 @@ def _refuse_contradictions(
 
 def way_of(stop: StopRequest, report: Report, phase: str) -> Way:
     """All cores, where the fast decoder is there; Python's own lock makes more than one useless without it."""
-    is_fast = make_codec().name == "compiled"
+    is_fast = is_compiled()
     workers = worker_count() if is_fast else 1
     if not is_fast and phase != "listing":
         warn(

@@ -36,6 +36,11 @@ class PlainCodec:
         return [encode(bytes(block)) for block in blocks]
 
 
+def is_compiled() -> bool:
+    """Whether the fast one works here."""
+    return _compiled() is not None
+
+
 def make_codec() -> BlockCodec:
     """The fastest one that works here."""
     kind = _compiled()

@@ -7,12 +7,10 @@ than none.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine.fourd.codec import make_codec
+from engine.fourd.codec import is_compiled
 from settings.model import CompressionRate, Finding, Rate, Settings, Severity
 from settings.reader import Reading
 from settings.service_model import ArchiveFormat
-
-_COMPILED = "compiled"
 
 
 def for_archives(reading: Reading, archives: ArchiveFormat) -> tuple[Reading, tuple[str, ...]]:
@@ -70,7 +68,7 @@ def slow_packing(settings: Settings, archives: ArchiveFormat) -> str:
     """Says that archives are packed slowly here; empty where they are not."""
     if archives is ArchiveFormat.TAR or settings.compression is CompressionRate.NONE:
         return ""
-    if make_codec().name == _COMPILED:
+    if is_compiled():
         return ""
     return (
         "archives of 4D's format are packed in plain Python, at 2 MB/s: install wasmtime (docs/4d-archives.md), or"

@@ -78,15 +78,10 @@ class SetList:
     def render(self) -> Iterator[bytes]:
         """The list. Raises DamagedError for members that are no set's."""
         yield render_opening(self.count)
-        sizes: dict[bytes, int] = {}
         number = 0
-        for member in self._members():
-            if member.kind not in (Kind.FILE, Kind.HARDLINK):
-                continue
-            if member.path in self.links:
-                sizes[member.path] = member.size
+        for member, size in self._files():
             number += cannot_be_named(_stored_path(member))
-            yield render_entry(Entry(self._text(member, number), _size(member, sizes)))
+            yield render_entry(Entry(self._text(member, number), size))
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """(offset in the stream, bytes) of all that is not content, in order."""
@@ -94,15 +89,19 @@ class SetList:
         for piece in self.render():
             yield at, piece
             at += len(piece)
+        for member, size in self._files():
+            yield member.header, body_head(size)
+            yield member.header + BODY_HEAD.size + size, BODY_TAIL
+
+    def _files(self) -> Iterator[tuple[Member, int]]:
+        """What is a file to 4D, and its size."""
         sizes: dict[bytes, int] = {}
         for member in self._members():
             if member.kind not in (Kind.FILE, Kind.HARDLINK):
                 continue
             if member.path in self.links:
                 sizes[member.path] = member.size
-            size = _size(member, sizes)
-            yield member.header, body_head(size)
-            yield member.header + BODY_HEAD.size + size, BODY_TAIL
+            yield member, _size(member, sizes)
 
     def _text(self, member: Member, number: int) -> str:
         path = _stored_path(member)

@@ -253,8 +253,8 @@ def test_the_draft_gives_its_room_back_while_the_archive_grows(
 def test_where_only_the_slow_packer_works_each_backup_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("setsettings", "blockstream"):
-        monkeypatch.setattr(f"engine.fourd.{module}.make_codec", PlainCodec)
+    monkeypatch.setattr("engine.fourd.setsettings.is_compiled", lambda: False)
+    monkeypatch.setattr("engine.fourd.blockstream.make_codec", PlainCodec)
     app = make_app(tmp_path)
     told = "archives of 4D's format are packed in plain Python, at 2 MB/s: install wasmtime"
     outcome = app.backup(archives=FOURD)
