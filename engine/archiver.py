@@ -7,12 +7,13 @@ when the reading began is kept.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from blake3 import blake3
 
+from engine.batch import Batch
 from engine.clones import Clone
 from engine.codec import FRAME_BYTES, digest_zeros, frame_bytes
 from engine.errors import SourceError
@@ -22,10 +23,11 @@ from engine.host import pause
 from engine.member import Attributes, Kind, Member, Role, Seen, stored_bytes
 from engine.memberspool import MemberSpool
 from engine.patience import Patience
-from engine.reuse import SetBefore
+from engine.reuse import Lot, SetBefore, TakenInVain
 from engine.sourcefile import (
     FAILING_DISK,
     ReadError,
+    TrueTimes,
     Vanished,
     Watcher,
     attributes_of,
@@ -35,7 +37,6 @@ from engine.sourcefile import (
     is_young,
     make_clean,
     open_source,
-    seen_of,
 )
 from engine.stop import StopRequest
 from engine.tarstream import END, member_header, padding
@@ -79,8 +80,9 @@ class Archiver:
         self._stop = stop
         self._watcher = watcher
         self._start = frames.mark()
-        self._batch = frames.buffer()
-        self._filled = 0
+        self._batch = Batch(frames)
+        self._took_frames = False
+        self._times = TrueTimes()
         self._links: dict[tuple[int, int], bytes] = {}
 
     def add(self, found: Found, role: Role) -> None:
@@ -119,29 +121,52 @@ class Archiver:
 
     def start_over(self) -> None:
         """Forget everything that was stored, as if nothing had been read yet. Raises OSError."""
-        self._frames.give_back(self._batch)
+        self._batch.leave()
         self._frames.rewind(self._start)
-        self._batch = self._frames.buffer()
-        self._filled = 0
+        self._batch.start_over()
+        self._took_frames = False
         self._spool.start_over()
         self._links.clear()
         self.skipped.clear()
         self.left_out.clear()
         self.content_bytes = 0
 
+    def waiting_bytes(self) -> int:
+        """How much of the frame that is being filled is there."""
+        return self._batch.filled
+
+    def take_frame(self, lot: Lot, index: int, members: Iterable[Member]) -> None:
+        """Store a frame of a lot as it is, with the members in it, whose offsets are those of the lot's stream.
+
+        Raises as `add`.
+        """
+        self._stop.check()
+        self._batch.flush()
+        moved = self._batch.position - lot.frames.frame(index).start
+        self._frames.submit_stored(lot, [index])
+        self._took_frames = True
+        for member in members:
+            if moved:
+                member = replace(member, header=member.header + moved, data=member.data + moved)  # noqa: PLW2901 - the same one, elsewhere
+            self._done(member, member.size)
+
+    def judge_taken(self) -> None:
+        """Wait until every frame is stored. Raises TakenInVain when one that was taken was damaged."""
+        with self._alone():
+            pass
+
     def finish(self) -> None:
         """Close the tar stream."""
-        self._append(END)
-        self._flush()
-        self._frames.give_back(self._batch)
+        self._batch.put(END)
+        self._batch.flush()
+        self._batch.leave()
 
     # --- members without content
 
     def _add_plain(self, found: Found, role: Role, kind: Kind, *, link: bytes = b"") -> None:
         attributes = attributes_of(found.facts)
         header = member_header(found.path, kind, attributes, link=link)
-        at = self._position
-        self._append(header)
+        at = self._put(header)
         self._spool.add(
             Member(
                 found.path,
@@ -189,29 +214,41 @@ class Archiver:
                 return
             began = self._patience.now()
             header = member_header(found.path, Kind.FILE, attributes, size=size)
-            place = self._place(len(header) + size + padding(size))
+            place = self._batch.place(len(header) + size + padding(size))
             content = place[len(header) : len(header) + size]
             if fill(descriptor, content, 0) and is_still(before, os.fstat(descriptor), role):
                 break
             self._patience.again(found.path, began)
         place[: len(header)] = header
         place[len(header) + size :] = bytes(padding(size))
-        at, digest = self._position, blake3(content).hexdigest()
-        self._take(place)
+        at, digest = self._batch.position, blake3(content).hexdigest()
+        self._batch.take(place)
         data = at + len(header)
+        seen = self._times.seen(descriptor, before)
         self._done(
-            Member(found.path, Kind.FILE, role, size, attributes, at, data, digest=digest), size
+            Member(
+                found.path, Kind.FILE, role, size, attributes, at, data, digest=digest, seen=seen
+            ),
+            size,
         )
 
     def _add_large(self, found: Found, role: Role, descriptor: int) -> None:
         with self._alone():
             facts = self._settle(descriptor, found.path)
-            seen = seen_of(descriptor, facts)
+            seen = self._times.seen(descriptor, facts)
             size, attributes = facts.st_size, attributes_of(facts)
             member = self._take_over(found.path, role, size, attributes, seen)
             if member is None:
                 member = self._read_until_still(found.path, role, descriptor, facts)
         self._done(member, 0)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The stream without the batch of small members; nothing in it is in doubt."""
+        with self._batch.aside():
+            if self._took_frames and not self._frames.took_all():
+                raise TakenInVain
+            yield
 
     def _read_until_still(
         self, path: bytes, role: Role, descriptor: int, before: os.stat_result
@@ -227,7 +264,7 @@ class Archiver:
                 self._frames.rewind(mark)  # the backup goes on when it is an attachment
                 raise
             if member is not None and is_still(before, os.fstat(descriptor), role):
-                return replace(member, seen=seen_of(descriptor, before))
+                return replace(member, seen=self._times.seen(descriptor, before))
             self._frames.rewind(mark)
             self._patience.again(path, began)
             before = self._settle(descriptor, path)
@@ -243,25 +280,15 @@ class Archiver:
         header = member_header(path, Kind.FILE, attributes, size=size, extents=old.extents)
         at = self._frames.position
         self._submit_bytes(header)
-        for index in unchanged.indices:
+        for indices in unchanged.lot.runs(unchanged.indices):
             self._stop.check()
-            self._watcher(self._frames.submit_stored(unchanged.lot, index))
+            self._watcher(self._frames.submit_stored(unchanged.lot, indices))
         if not self._frames.took_all():
             self._frames.rewind(mark)
             return None
         return replace(
             old, role=role, attributes=attributes, header=at, data=at + len(header), seen=seen
         )
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """The stream without the batch of small members: what was in it is sent, a new one comes after."""
-        self._flush()
-        self._frames.give_back(self._batch)
-        try:
-            yield
-        finally:
-            self._batch = self._frames.buffer()
 
     def _stream(
         self,
@@ -342,39 +369,10 @@ class Archiver:
 
     # --- the stream
 
-    @property
-    def _position(self) -> int:
-        return self._frames.position + self._filled
-
-    def _place(self, count: int) -> memoryview:
-        """Where the next bytes of the stream can be made; they count from `_take` on."""
-        if self._filled + count > FRAME_BYTES:
-            self._flush()
-        if count > FRAME_BYTES:
-            return memoryview(bytearray(count))
-        return memoryview(self._batch)[self._filled : self._filled + count]
-
-    def _take(self, place: memoryview) -> None:
-        if place.obj is self._batch:
-            self._filled += len(place)
-        else:
-            self._append(place)
-
-    def _append(self, data: bytes | memoryview) -> None:
-        rest = data
-        while rest:
-            if self._filled == FRAME_BYTES:
-                self._flush()
-            part = rest[: FRAME_BYTES - self._filled]
-            self._batch[self._filled : self._filled + len(part)] = part
-            self._filled += len(part)
-            rest = rest[len(part) :]
-
-    def _flush(self) -> None:
-        if self._filled:
-            self._frames.submit(self._batch, self._filled)
-            self._filled = 0
-            self._batch = self._frames.buffer()
+    def _put(self, header: bytes) -> int:
+        at = self._batch.position
+        self._batch.put(header)
+        return at
 
     def _submit_bytes(self, data: bytes) -> None:
         buffer = self._frames.buffer(len(data))

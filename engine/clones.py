@@ -21,7 +21,7 @@ from engine.datafile import is_of_4d
 from engine.host import pause
 from engine.member import Attributes, Role, Seen
 from engine.patience import Patience
-from engine.sourcefile import OPEN, attributes_of, is_young, seen_of
+from engine.sourcefile import OPEN, TrueTimes, attributes_of, is_young
 from engine.stop import StopRequest
 from engine.together import are_as_before, look_at_together
 from engine.workbench import FICLONE
@@ -217,11 +217,12 @@ def _close_late(future: "Future[dict[bytes, Clone]]") -> None:
 
 def _make(originals: Sequence[_Original], rooms: Sequence[Path]) -> dict[bytes, Clone]:
     made: dict[bytes, Clone] = {}
+    times = TrueTimes()
     try:
         for one in originals:
             # before: were it after, a write in between would look as if it were in the copy
             facts = os.fstat(one.descriptor)
-            copy, seen = _clone(one.descriptor, rooms), seen_of(one.descriptor, facts)
+            copy, seen = _clone(one.descriptor, rooms), times.seen(one.descriptor, facts)
             made[one.root.path] = Clone(copy, attributes_of(facts), seen)
     except BaseException:
         _close(clone.descriptor for clone in made.values())

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -49,8 +49,8 @@ class FrameWriter:
     `before_rewind` is told how many frames stay, before the others are taken back. `known` are frames that
     are stored already; what is taken back is kept with them until it has been read again.
 
-    One reader thread (the caller), `workers` compressing threads, one writing thread. A failure of any
-    of them is raised by the caller's next call, unchanged.
+    One reader thread (the caller), `workers` compressing threads and one more where there is a set before, one writing
+    thread. A failure of any of them is raised by the caller's next call, unchanged.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class FrameWriter:
         self._output = output
         self._compressor = Compressor(rate)
         self._packed = rate is not CompressionRate.NONE
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="compress")
+        # while one waits for the disk with the set before, the cores have work
+        threads = workers + 1 if self._known.is_on_disk else workers
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compress")
         self._failure: BaseException | None = None
         self._is_broken = False
         self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
@@ -114,12 +116,12 @@ class FrameWriter:
         self.position += length
         self._jobs.put(_Job(self._pool.submit(self._compress, buffer, length, cut), buffer))
 
-    def submit_stored(self, lot: Lot, index: int) -> int:
-        """The next frame is one of a lot, as it is stored there; how many bytes of the stream it holds."""
+    def submit_stored(self, lot: Lot, indices: Sequence[int]) -> int:
+        """The next frames are these of a lot, as they are stored there; how many bytes of the stream they hold."""
         buffer = self.buffer(0)  # bounds how much is on the way
-        raw = lot.frames.frame(index).raw
+        raw = sum(map(lot.frames.raw_bytes_of, indices))
         self.position += raw
-        self._jobs.put(_Job(self._pool.submit(self._take, lot, index), buffer))
+        self._jobs.put(_Job(self._pool.submit(self._take, lot, indices), buffer))
         return raw
 
     def took_all(self) -> bool:
@@ -163,23 +165,33 @@ class FrameWriter:
 
     def _compress(self, buffer: bytearray, length: int, cut: int) -> list[_Packed]:
         whole = memoryview(buffer)[:length]
-        return [self._pack(whole[at : at + cut]) for at in range(0, length or 1, cut)]
-
-    def _pack(self, block: memoryview) -> _Packed:
-        raw, digest = len(block), digest_of(block)
+        blocks = [whole[at : at + cut] for at in range(0, length or 1, cut)]
+        digests = [digest_of(block) for block in blocks]
         if not self._packed:
-            return _Packed(raw, digest, block)
-        found = self._known.find(digest, raw)
-        if found is None:
-            stored = self._compressor.compress(block)
-            return _Packed(raw, digest, stored, bytes(stored[-4:]), check_of(stored))
-        return _packed(raw, digest, found)
+            return [
+                _Packed(len(block), digest, block)
+                for block, digest in zip(blocks, digests, strict=True)
+            ]
+        sizes = [len(block) for block in blocks]
+        found = self._known.find_all(list(zip(digests, sizes, strict=True)))
+        return [self._pack(*each) for each in zip(blocks, digests, found, strict=True)]
+
+    def _pack(self, block: memoryview, digest: bytes, found: TakenOver | None) -> _Packed:
+        if found is not None:
+            return _packed(len(block), digest, found)
+        stored = self._compressor.compress(block)
+        return _Packed(len(block), digest, stored, bytes(stored[-4:]), check_of(stored))
 
     @staticmethod
-    def _take(lot: Lot, index: int) -> list[_Packed]:
-        """Empty when the frame is damaged."""
-        taken, frame = lot.take(index), lot.frames.frame(index)
-        return [] if taken is None else [_packed(frame.raw, frame.digest, taken)]
+    def _take(lot: Lot, indices: Sequence[int]) -> list[_Packed]:
+        """Empty when one of the frames is damaged."""
+        packed: list[_Packed] = []
+        for index, taken in zip(indices, lot.take_all(indices), strict=True):
+            if taken is None:
+                return []
+            frame = lot.frames.frame(index)
+            packed.append(_packed(frame.raw, frame.digest, taken))
+        return packed
 
     def _drain(self) -> None:
         held = [self._free.get() for _ in range(self._count)]

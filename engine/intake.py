@@ -18,9 +18,11 @@ from engine.logstore import store_file
 from engine.member import Member, Role
 from engine.patience import Patience
 from engine.plan import Sources, walk_sources
+from engine.reuse import SetBefore, TakenInVain
 from engine.sourcefile import Vanished, Watcher
 from engine.stop import StopRequest
 from engine.together import are_as_before, look_at_together
+from engine.untouched import Untouched, untouched_since
 from engine.walk import Found
 
 
@@ -35,6 +37,7 @@ class Intake:
     patience: Patience
     stop: StopRequest
     watcher: Watcher
+    before: SetBefore
 
     @property
     def log_clone(self) -> Clone | None:
@@ -45,10 +48,24 @@ class Intake:
 
 def read_live(intake: Intake, archiver: Archiver) -> dict[bytes, Role]:
     """Read everything that was not cloned; returns what was, with its role, in the order it came."""
+    try:
+        with untouched_since(intake.before) as untouched:
+            return _read_live(intake, archiver, untouched)
+    except TakenInVain:
+        archiver.start_over()
+        return _read_live(intake, archiver, None)
+
+
+def _read_live(
+    intake: Intake, archiver: Archiver, untouched: Untouched | None
+) -> dict[bytes, Role]:
     done: set[bytes] = set()
     if len(intake.together) > 1 and not intake.clones.by_path:
         done = _read_together(intake, archiver)
-    return _read(intake, archiver, intake.sources, done)
+    cloned = _read(intake, archiver, intake.sources, done, untouched)
+    if untouched is not None:
+        archiver.judge_taken()
+    return cloned
 
 
 def _read_together(intake: Intake, archiver: Archiver) -> set[bytes]:
@@ -66,9 +83,13 @@ def _read_together(intake: Intake, archiver: Archiver) -> set[bytes]:
 
 
 def _read(
-    intake: Intake, archiver: Archiver, sources: Sources, done: set[bytes]
+    intake: Intake,
+    archiver: Archiver,
+    sources: Sources,
+    done: set[bytes],
+    untouched: Untouched | None = None,
 ) -> dict[bytes, Role]:
-    """Read below these roots what is not done yet; done is what was read."""
+    """Read below these roots what is not done yet; done is what was read, and what need not be."""
     unreadable: list[tuple[bytes, OSError]] = []
     left_out: dict[bytes, str] = {}
     walked = walk_sources(
@@ -84,8 +105,10 @@ def _read(
             cloned[found.path] = root.role
         elif found.path not in done:
             done.add(found.path)
-            _add(archiver, root, found)
+            _add_or_wait(archiver, root, found, untouched)
         _judge(unreadable, root, archiver, asked_for)
+    for root, found in () if untouched is None else untouched.rest():
+        _add(archiver, root, found)
     _judge(unreadable, sources.roots[-1], archiver, asked_for)
     archiver.left_out += [(os.fsdecode(path), why) for path, why in left_out.items()]
     return cloned
@@ -95,6 +118,14 @@ def read_cloned(intake: Intake, archiver: Archiver, cloned: Mapping[bytes, Role]
     """Read the clones, which nobody writes to."""
     for path, role in cloned.items():
         archiver.add_clone(path, role, intake.clones.by_path[path])
+
+
+def _add_or_wait(archiver: Archiver, root: Root, found: Found, untouched: Untouched | None) -> None:
+    if untouched is None:
+        _add(archiver, root, found)
+        return
+    for its_root, one in untouched.offer(root, found, archiver):
+        _add(archiver, its_root, one)
 
 
 def _add(archiver: Archiver, root: Root, found: Found) -> None:

@@ -31,6 +31,9 @@ VERSION = 2
 _OWN_VERSION = 1
 # stream and compression of archives as 4D writes them
 FOURD = "4bk"
+_ANY = re.compile(b"")
+# of the frame table, parsed together: ten thousand of them take a third of the time
+_ROWS_AT_ONCE = 1000
 _KINDS = {*product(("tar", "file"), ("zstd", "none")), (FOURD, FOURD)}
 _LINE_LIMIT = 64 << 20
 # what reading values of an unexpected form may raise
@@ -181,12 +184,11 @@ def read_set_facts(folder: Path) -> SetFacts:
         raise _damaged(folder, error) from error
 
 
-def iterate_members(folder: Path, having: str = "") -> Iterator[Member]:
-    """All members in the order of the archive, or those with the key `having`.
+def iterate_members(folder: Path, like: re.Pattern[bytes] = _ANY) -> Iterator[Member]:
+    """All members in the order of the archive, or those whose line is `like` this.
 
     Raises DamagedError at the first line that is not one.
     """
-    key = f'"{having}":'.encode("ascii") if having else b""
     with closing(_lines(folder)) as lines:
         for line in lines:
             if line == b'"members": [':
@@ -196,7 +198,7 @@ def iterate_members(folder: Path, having: str = "") -> Iterator[Member]:
                 if next(lines, b"") == b"}":
                     return
                 break
-            if line and key in line:
+            if line and like.search(line):
                 try:
                     yield member_from_json(json.loads(line.rstrip(b",").decode()))
                 except _NOT_AS_WRITTEN as error:
@@ -263,14 +265,24 @@ def _check_format(values: dict[str, Any], folder: Path) -> None:
 
 
 def _read_frames(lines: Iterator[bytes], tables: list[FrameTable]) -> None:
+    rows: list[bytes] = []
     for line in lines:
-        if line == b"],":
+        is_end = line == b"],"
+        if not is_end:
+            rows.append(line)
+        if is_end or len(rows) == _ROWS_AT_ONCE:
+            _take_frames(json.loads(b"[%b]" % b"".join(rows).rstrip(b",")), tables)
+            rows.clear()
+        if is_end:
             return
-        index, raw, stored, digest = json.loads(line.rstrip(b","))
+    raise ValueError("it ends too early")
+
+
+def _take_frames(rows: list[tuple[int, int, int, str]], tables: list[FrameTable]) -> None:
+    for index, raw, stored, digest in rows:
         if not 0 <= index < len(tables):
             raise ValueError("a frame of an unknown archive")
         tables[index].append(raw, stored, bytes.fromhex(digest))
-    raise ValueError("it ends too early")
 
 
 def _expect(line: bytes, wanted: bytes, folder: Path) -> None:

@@ -4,6 +4,7 @@ A frame is taken over only when the BLAKE3 of the block that was just read is th
 stored bytes still have the check that was kept of them when they were written: damage is never copied on.
 """
 
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from engine.codec import check_of, frame_bytes
 from engine.diskreader import read_exactly
 from engine.errors import DamagedError, EngineError
 from engine.framereader import open_archive
-from engine.frametable import CHECK_BYTES, FrameTable
+from engine.frametable import CHECK_BYTES, Frame, FrameTable
 from engine.manifest import Manifest, iterate_members, read_manifest
 from engine.member import Kind, Member, Seen, stored_bytes
 from engine.setdigests import vouches_for_manifest
@@ -24,6 +25,12 @@ from engine.tarstream import padding
 from settings.model import CompressionRate
 
 Read = Callable[[int, int], bytes | memoryview]
+# a block by its BLAKE3 digest and its length
+Block = tuple[bytes, int]
+_READ_BYTES = 1 << 20
+
+# lines of members with frames of their own: a quick look, which lets some others through
+_LARGE = re.compile(rb'"size":[0-9]{7}.*"seen":')
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +65,69 @@ class Lot:
         self._order = array("Q", sorted(range(len(keys)), key=keys.__getitem__))
         self._keys = array("Q", map(keys.__getitem__, self._order))
 
-    def find(self, digest: bytes, raw: int) -> TakenOver | None:
-        """The frame that holds this block of `raw` bytes, whole; None when there is none. Any thread may ask."""
+    def find_all(self, blocks: Sequence[Block]) -> list[TakenOver | None]:
+        """For each block the frame that holds it, whole; None when there is none. Any thread may ask."""
+        indices = [self._index_of(*block) for block in blocks]
+        taken = iter(self.take_all([index for index in indices if index is not None]))
+        return [None if index is None else next(taken) for index in indices]
+
+    def take_all(self, indices: Sequence[int]) -> list[TakenOver | None]:
+        """The frames with these indices; None, and counted, for one that is damaged. Any thread may ask.
+
+        Those that lie one behind the other are read at once, which a disk does in less time.
+        """
+        taken: list[TakenOver | None] = []
+        first = 0
+        for end in range(1, len(indices) + 1):
+            if end == len(indices) or indices[end] != indices[end - 1] + 1:
+                taken += self._take_run(indices[first:end])
+                first = end
+        return taken
+
+    def runs(self, indices: Iterable[int]) -> Iterator[list[int]]:
+        """The same indices in order, those together that are to be taken at once."""
+        run: list[int] = []
+        stored = 0
+        for index in indices:
+            frame = self.frames.frame(index)
+            if run and (index != run[-1] + 1 or stored + frame.stored > _READ_BYTES):
+                yield run
+                run, stored = [], 0
+            run.append(index)
+            stored += frame.stored
+        if run:
+            yield run
+
+    def _take_run(self, indices: Sequence[int]) -> list[TakenOver | None]:
+        frames = [self.frames.frame(index) for index in indices]
+        start = frames[0].offset
+        try:
+            stored = memoryview(self._read(start, frames[-1].offset + frames[-1].stored - start))
+        except (OSError, DamagedError):
+            if len(indices) > 1:
+                return [one for index in indices for one in self._take_run([index])]
+            stored = memoryview(b"")
+        return [
+            self._judge(index, frame, stored[frame.offset - start :][: frame.stored])
+            for index, frame in zip(indices, frames, strict=True)
+        ]
+
+    def _judge(self, index: int, frame: Frame, stored: memoryview) -> TakenOver | None:
+        if check_of(stored) != frame.check:
+            self.damaged.add(index)
+            return None
+        source = None if self._descriptor is None else (self._descriptor, frame.offset)
+        return TakenOver(stored, frame.check, self._proved, source)
+
+    def _index_of(self, digest: bytes, raw: int) -> int | None:
         key = _key(digest)
         at = bisect_left(self._keys, key)
         if at == len(self._keys) or self._keys[at] != key or not raw:
             return None
         index = self._order[at]
         frame = self.frames.frame(index)
-        if frame.digest != digest or frame.raw != raw or len(frame.check) != CHECK_BYTES:
-            return None
-        return self.take(index)
-
-    def take(self, index: int) -> TakenOver | None:
-        """The frame with this index; None, and counted, when it is damaged. Any thread may ask."""
-        frame = self.frames.frame(index)
-        try:
-            stored = self._read(frame.offset, frame.stored)
-        except (OSError, DamagedError):
-            self.damaged.add(index)
-            return None
-        if check_of(stored) != frame.check:
-            self.damaged.add(index)
-            return None
-        source = None if self._descriptor is None else (self._descriptor, frame.offset)
-        return TakenOver(stored, frame.check, self._proved, source)
+        is_it = frame.digest == digest and frame.raw == raw and len(frame.check) == CHECK_BYTES
+        return index if is_it else None
 
 
 def _key(digest: bytes) -> int:
@@ -102,13 +147,20 @@ class Known:
         self._attempt: Lot | None = None
         self._room: BinaryIO | None = None
 
-    def find(self, digest: bytes, raw: int) -> TakenOver | None:
-        """The frame of this block, of whichever lot. Any thread may ask."""
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether there is a set before, whose frames are read from the disk itself."""
+        return bool(self._before)
+
+    def find_all(self, blocks: Sequence[Block]) -> list[TakenOver | None]:
+        """For each block its frame, of whichever lot. Any thread may ask."""
         lots = self._before if self._attempt is None else (self._attempt, *self._before)
+        found: list[TakenOver | None] = [None] * len(blocks)
         for lot in lots:
-            if found := lot.find(digest, raw):
-                return found
-        return None
+            missing = [at for at, one in enumerate(found) if one is None]
+            for at, one in zip(missing, lot.find_all([blocks[at] for at in missing]), strict=True):
+                found[at] = one
+        return found
 
     def keep_attempt(self, stored: BinaryIO, frames: FrameTable) -> None:
         """Offer the frames of an attempt that was in vain, in place of those of the last one; `stored` is ours now."""
@@ -138,14 +190,20 @@ class Unchanged:
     indices: tuple[int, ...]
 
 
+class TakenInVain(Exception):  # noqa: N818 - not an error: all is read instead
+    """A frame that was counted on is damaged."""
+
+
 class SetBefore:
-    """The frames of an older set, while a new one is written; `members` are its large files."""
+    """The frames of an older set, while a new one is written; its `folder`, when the first of its lots is a tar archive."""
 
     def __init__(
-        self, lots: Sequence[Lot] = (), name: str = "", members: Iterable[Member] = ()
+        self, lots: Sequence[Lot] = (), name: str = "", folder: Path | None = None
     ) -> None:
         self.lots = tuple(lots)
+        self.folder = folder
         self._name = name
+        members = () if folder is None else iterate_members(folder, like=_LARGE)
         self._members = {member.path: member for member in members}
 
     def unchanged(
@@ -160,14 +218,14 @@ class SetBefore:
         frames = self.lots[0].frames
         stored = stored_bytes(member)
         span = frames.covering(member.data, member.data + stored)
-        indices = tuple(index for index in span if frames.frame(index).raw)
+        indices = tuple(filter(frames.raw_bytes_of, span))
         if not indices:
             return None
         first, last = frames.frame(indices[0]), frames.frame(indices[-1])
         end = member.data + stored + padding(stored)
         is_alone = first.start == member.data and last.start + last.raw == end
         # an archive has one grid of cuts, and older sets have another
-        fits = max(frames.frame(index).raw for index in indices) <= frame_bytes(size)
+        fits = max(map(frames.raw_bytes_of, indices)) <= frame_bytes(size)
         return Unchanged(member, self.lots[0], indices) if is_alone and fits else None
 
     def notes(self) -> tuple[str, ...]:
@@ -198,8 +256,7 @@ def set_before(folder: Path | None, rate: CompressionRate) -> Iterator[SetBefore
             manifest = read_manifest(folder)
             lots = list(_lots(manifest, rate, stack))
             is_tar = bool(lots) and manifest.archives[0].stream == "tar"
-            members = iterate_members(folder, having="seen") if is_tar else ()
-            before = SetBefore(lots, folder.name, members)
+            before = SetBefore(lots, folder.name, folder if is_tar else None)
         yield before
 
 

@@ -147,7 +147,7 @@ def write_set(job: Job, around: Surroundings, all_read: Callable[[], None]) -> W
         writing = _open_archives(job, before, around.stop, stack)
         meter = _Meter(around, job)
         intake = Intake(
-            job.sources, job.destination, together, clones, patience, around.stop, meter
+            job.sources, job.destination, together, clones, patience, around.stop, meter, before
         )
         archiver = Archiver(
             writing[0].frames, spool, patience, before=before, stop=around.stop, watcher=meter

@@ -18,8 +18,9 @@ _SYNC_FILE_RANGE = getattr(ctypes.CDLL(None), "sync_file_range", None)
 # from the beginning to the end: wait, write, wait
 _WHOLE_FILE = (ctypes.c_int64(0), ctypes.c_int64(0), ctypes.c_uint(1 | 2 | 4))
 
-# statfs(2): ext2 to ext4, XFS, btrfs, F2FS, ZFS, tmpfs. On a network, times and numbers are told by somebody else
-_TRUE_TIMES = frozenset((0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1, 0x01021994))
+# statfs(2): ext2 to ext4, XFS, btrfs, F2FS, ZFS. On a network, times and numbers are told by somebody else; on tmpfs, a
+# write through a mapping moves no time (docs/in-use.md)
+_TRUE_TIMES = frozenset((0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x2FC12FC1))
 _STATFS_BYTES = 256
 
 FAILING_DISK = "the disk below the application may be failing; check it before anything else"
@@ -59,14 +60,27 @@ def attributes_of(facts: os.stat_result) -> Attributes:
     return Attributes(mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns)
 
 
-def seen_of(descriptor: int, facts: os.stat_result) -> Seen | None:
-    """What tells a later run that nobody wrote to the file; None where the file system may not keep it truly.
+class TrueTimes:
+    """Whether file systems keep numbers and times of files truly; each is asked once."""
 
-    Only for a file whose last change was old enough (`is_young`), so that the next one has another time.
-    """
-    if _kind_number(descriptor) not in _TRUE_TIMES:
-        return None
-    return Seen(facts.st_ino, facts.st_ctime_ns)
+    def __init__(self) -> None:
+        self._known: dict[int, bool] = {}
+
+    def seen(self, descriptor: int, facts: os.stat_result) -> Seen | None:
+        """What tells a later run that nobody wrote to the file; None where the file system may not keep it truly.
+
+        Only for a file whose last change was old enough (`is_young`), so that the next one has another time.
+        """
+        if facts.st_dev not in self._known:
+            self._known[facts.st_dev] = _kind_number(descriptor) in _TRUE_TIMES
+        return Seen(facts.st_ino, facts.st_ctime_ns) if self._known[facts.st_dev] else None
+
+    def are_kept(self, folder: int, facts: os.stat_result) -> bool:
+        """The same of a file that is not open, but the folder it lies in."""
+        if facts.st_dev not in self._known:
+            is_here = os.fstat(folder).st_dev == facts.st_dev  # not a file mounted by itself
+            return is_here and self.seen(folder, facts) is not None
+        return self._known[facts.st_dev]
 
 
 def _kind_number(descriptor: int) -> int:

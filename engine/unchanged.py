@@ -17,7 +17,7 @@ from engine.manifest import iterate_members
 from engine.member import Kind, Member, Role
 from engine.setlog import opened_file
 from engine.sets import StoredSet
-from engine.sourcefile import seen_of
+from engine.sourcefile import TrueTimes
 from settings.layout import DatabaseLayout
 
 _DATA_SUFFIXES = (".4dd", ".4dindx", ".journal")
@@ -103,4 +103,4 @@ def _is_as_seen(descriptor: int, facts: os.stat_result, member: Member) -> bool:
     """Nobody wrote to it: its times say so, and where the set knows them, its number and change time, too."""
     if facts.st_mtime_ns != member.attributes.mtime_ns:
         return False
-    return member.seen is None or member.seen == seen_of(descriptor, facts)
+    return member.seen is None or member.seen == TrueTimes().seen(descriptor, facts)

@@ -228,7 +228,8 @@ class Counting:
 @pytest.mark.parametrize("at", ["first", "last"])
 def test_a_guard_that_ended_before_it_was_told_fails_the_backup(hooked: Hooked, at: str) -> None:
     counting = Counting()
-    hooked.backup(report=counting)
+    hooked.backup()
+    hooked.backup(report=counting)  # as the next one, which takes over as much
     dying = hooked.with_(guard='echo $$ > "$1/pid"; echo ready; exec cat > /dev/null')
     losing = Losing(hooked, 1 if at == "first" else counting.seen)
 
@@ -247,7 +248,8 @@ def test_a_guard_that_ended_before_it_was_told_fails_the_backup(hooked: Hooked, 
 
 def test_a_guard_that_ended_in_the_moment_it_was_told_fails_the_backup(hooked: Hooked) -> None:
     counting = Counting()
-    hooked.backup(report=counting)
+    hooked.backup()
+    hooked.backup(report=counting)  # as the next one, which takes over as much
     dying = hooked.with_(
         guard='echo $$ > "$1/pid"; echo $PPID > "$1/keeper"; echo ready; exec cat > /dev/null'
     )

@@ -189,10 +189,11 @@ def test_a_lot_gives_nothing_that_is_not_what_was_stored(answer: bytes | None) -
     frames = one_frame(BLOCKS[0], stored)
     lot = Lot(frames, read, proved=True)
 
-    assert lot.find(frames.frame(0).digest, FRAME) is None
+    digest = frames.frame(0).digest
+    assert lot.find_all([(digest, FRAME)]) == [None]
     assert lot.damaged == {0}
-    assert lot.find(frames.frame(0).digest, FRAME - 1) is None  # another length is another block
-    assert lot.find(bytes(32), FRAME) is None
+    another_length, another_digest = (digest, FRAME - 1), (bytes(32), FRAME)
+    assert lot.find_all([another_length, another_digest]) == [None, None]
     assert lot.damaged == {0}
 
 
@@ -274,9 +275,9 @@ def test_the_kept_attempt_gives_its_room_back(tmp_path: Path) -> None:
         submit(frames, BLOCKS[0])
         frames.rewind(mark)
         assert [file.name for file in tmp_path.iterdir()] == ["a[0001].tar.zst"]
-        assert isinstance(known.find(digest(BLOCKS[0]), FRAME), TakenOver)
+        assert isinstance(known.find_all([(digest(BLOCKS[0]), FRAME)])[0], TakenOver)
 
-    assert known.find(digest(BLOCKS[0]), FRAME) is None
+    assert known.find_all([(digest(BLOCKS[0]), FRAME)]) == [None]
 
 
 def digest(block: bytes) -> bytes:

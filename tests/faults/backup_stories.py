@@ -10,11 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from engine.errors import EngineError
+from engine.member import Member
 from engine.operations import verify_recorded
 from engine.progress import silent
 from engine.setwriter import Surroundings
 from engine.stop import StopRequest
+from engine.untouched import Untouched
+from engine.walk import Found
 from settings.service_model import ArchiveFormat
 from tests.engine.stories import (
     CHECK,
@@ -79,6 +84,17 @@ def back_up_for_4d(app: App) -> dict[str, Any]:
     return {"published": name, "warnings": list(outcome.warnings)}
 
 
+def back_up_again(app: App) -> dict[str, Any]:
+    """The same, after a backup of these very files, whatever numbers their copies have for each case."""
+
+    def is_same(_: Untouched, found: Found, member: Member) -> bool:
+        return member.size == found.facts.st_size
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Untouched, "_is_same_file", is_same)
+        return back_up(app)
+
+
 def said_of(error: EngineError) -> dict[str, Any]:
     """A failure as a person and the journal see it."""
     return {
@@ -128,6 +144,19 @@ def _taken_over(folder: Path) -> App:
     with app.data_file.open("r+b") as stream:
         stream.seek(1_500_000)
         stream.write(b"changed since")
+    return app
+
+
+def _untouched(folder: Path) -> App:
+    """Small files that fill frames: all but the first and the last are taken over from the set before."""
+    app = make_app(folder, {COMPRESSION: "Fast", KEEP: "2"}, data=patterned(3000))
+    (app.package / "Logs").mkdir()
+    for number in range(60):
+        file = app.package / "Project" / "Sources" / "Methods" / f"{number:02d}.4dm"
+        file.write_bytes(random.Random(number).randbytes(50_000))
+    for _ in range(2):
+        app.backup()
+        pass_a_day(app)
     return app
 
 
@@ -347,6 +376,7 @@ STORIES = {
         Story("first", _first, back_up, judge_backup),
         Story("rotation", _rotation, back_up, judge_backup),
         Story("taken over", _taken_over, back_up, judge_backup),
+        Story("untouched", _untouched, back_up_again, judge_backup),
         Story("of 4d", _rotation, back_up_for_4d, judge_backup),
         Story("unchecked", _unchecked, back_up, judge_backup),
         Story("erase before", _erase_before, back_up, judge_backup),
