@@ -38,8 +38,16 @@ class _Packed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Done:
+    """Frames of one job, none when one is damaged; their bytes as a `run`, when they lie one behind the other where they come from."""
+
+    frames: tuple[_Packed, ...]
+    run: memoryview | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
-    future: "Future[list[_Packed]]"
+    future: "Future[_Done]"
     buffer: bytearray
 
 
@@ -163,18 +171,16 @@ class FrameWriter:
             if kept is not None:
                 self._known.keep_attempt(kept, self.frames.tail(mark.frames))
 
-    def _compress(self, buffer: bytearray, length: int, cut: int) -> list[_Packed]:
+    def _compress(self, buffer: bytearray, length: int, cut: int) -> _Done:
         whole = memoryview(buffer)[:length]
         blocks = [whole[at : at + cut] for at in range(0, length or 1, cut)]
         digests = [digest_of(block) for block in blocks]
         if not self._packed:
-            return [
-                _Packed(len(block), digest, block)
-                for block, digest in zip(blocks, digests, strict=True)
-            ]
+            plain = zip(blocks, digests, strict=True)
+            return _Done(tuple(_Packed(len(block), digest, block) for block, digest in plain))
         sizes = [len(block) for block in blocks]
         found = self._known.find_all(list(zip(digests, sizes, strict=True)))
-        return [self._pack(*each) for each in zip(blocks, digests, found, strict=True)]
+        return _Done(tuple(map(self._pack, blocks, digests, found)))
 
     def _pack(self, block: memoryview, digest: bytes, found: TakenOver | None) -> _Packed:
         if found is not None:
@@ -183,15 +189,16 @@ class FrameWriter:
         return _Packed(len(block), digest, stored, bytes(stored[-4:]), check_of(stored))
 
     @staticmethod
-    def _take(lot: Lot, indices: Sequence[int]) -> list[_Packed]:
-        """Empty when one of the frames is damaged."""
+    def _take(lot: Lot, indices: Sequence[int]) -> "_Done":
+        """Without frames when one of them is damaged."""
+        run = lot.take_run(indices)
         packed: list[_Packed] = []
-        for index, taken in zip(indices, lot.take_all(indices), strict=True):
+        for index, taken in zip(indices, run.frames, strict=True):
             if taken is None:
-                return []
+                return _Done(())
             frame = lot.frames.frame(index)
             packed.append(_packed(frame.raw, frame.digest, taken))
-        return packed
+        return _Done(tuple(packed), run.stored)
 
     def _drain(self) -> None:
         held = [self._free.get() for _ in range(self._count)]
@@ -214,14 +221,17 @@ class FrameWriter:
                 self._failure = error
             self._free.put(job.buffer)
 
-    def _write_all(self, frames: list[_Packed]) -> None:
-        self._is_broken = self._is_broken or not frames
-        for packed in frames:
-            self._write_one(packed)
-
-    def _write_one(self, packed: _Packed) -> None:
-        if self._failure is None and len(packed.stored) > 0:
-            self._write_stored(packed)
+    def _write_all(self, done: _Done) -> None:
+        self._is_broken = self._is_broken or not done.frames
+        if self._failure is not None or not done.frames:
+            return
+        if done.run is not None:
+            self._write_stored(done.run, done.frames[0].source)
+        for packed in done.frames:
+            if len(packed.stored) == 0:
+                continue
+            if done.run is None:
+                self._write_stored(packed.stored, packed.source)
             self.frames.append(
                 packed.raw,
                 len(packed.stored),
@@ -231,17 +241,17 @@ class FrameWriter:
                 proved=packed.proved,
             )
 
-    def _write_stored(self, packed: _Packed) -> None:
+    def _write_stored(self, stored: bytes | memoryview, source: tuple[int, int] | None) -> None:
         """Blocks are shared only between places that lie alike in their blocks: a frame of padding makes them so."""
-        if packed.source is None:
-            self._output.write(packed.stored)
+        if source is None:
+            self._output.write(stored)
             return
-        descriptor, offset = packed.source
-        if gap := self._output.gap_before(offset, len(packed.stored)):
+        descriptor, offset = source
+        if gap := self._output.gap_before(offset, len(stored)):
             frame = padding_frame(gap)
             self._output.write(frame)
             self.frames.append(0, gap, digest_of(b""), check=check_of(frame), proved=True)
-        self._output.share(packed.stored, descriptor, offset)
+        self._output.share(stored, descriptor, offset)
 
 
 def _packed(raw: int, digest: bytes, taken: TakenOver) -> _Packed:

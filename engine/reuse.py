@@ -46,6 +46,14 @@ class TakenOver:
     source: tuple[int, int] | None
 
 
+@dataclass(frozen=True, slots=True)
+class TakenRun:
+    """Frames that lie one behind the other, and their bytes as a whole; None for a damaged one."""
+
+    stored: memoryview
+    frames: tuple[TakenOver | None, ...]
+
+
 class Lot:
     """The stored frames of one archive, found by the digest of their block; `read` takes offset and count.
 
@@ -80,7 +88,7 @@ class Lot:
         first = 0
         for end in range(1, len(indices) + 1):
             if end == len(indices) or indices[end] != indices[end - 1] + 1:
-                taken += self._take_run(indices[first:end])
+                taken += self.take_run(indices[first:end]).frames
                 first = end
         return taken
 
@@ -98,19 +106,22 @@ class Lot:
         if run:
             yield run
 
-    def _take_run(self, indices: Sequence[int]) -> list[TakenOver | None]:
+    def take_run(self, indices: Sequence[int]) -> TakenRun:
+        """Frames that lie one behind the other; None, and counted, for one that is damaged. Any thread may ask."""
         frames = [self.frames.frame(index) for index in indices]
         start = frames[0].offset
         try:
             stored = memoryview(self._read(start, frames[-1].offset + frames[-1].stored - start))
         except (OSError, DamagedError):
-            if len(indices) > 1:
-                return [one for index in indices for one in self._take_run([index])]
             stored = memoryview(b"")
-        return [
+            if len(indices) > 1:
+                each = (one for index in indices for one in self.take_run([index]).frames)
+                return TakenRun(stored, tuple(each))
+        each = (
             self._judge(index, frame, stored[frame.offset - start :][: frame.stored])
             for index, frame in zip(indices, frames, strict=True)
-        ]
+        )
+        return TakenRun(stored, tuple(each))
 
     def _judge(self, index: int, frame: Frame, stored: memoryview) -> TakenOver | None:
         if check_of(stored) != frame.check:
