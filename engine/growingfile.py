@@ -154,9 +154,7 @@ class GrowingFile:
             count = self._append_some(data)
             self.written += count
             data = data[count:]
-        if self._unflushed >= _FLUSH_BYTES:
-            self._back.flush(self.descriptor, self.written - self._filled)
-            self._unflushed = 0
+        self._flush_some()
 
     def tail(self) -> bytes:
         """What stands behind the last whole page; needed to go on from here after a `cut`."""
@@ -171,8 +169,8 @@ class GrowingFile:
         if is_direct:
             self._hold(tail)
 
-    def clone(self, source: int, offset: int, count: int) -> bool:
-        """Append blocks of another file by sharing them; False where the file system cannot.
+    def clone(self, source: int, offset: int, count: int) -> None:
+        """Append blocks of another file by sharing them; nothing is appended where the file system cannot.
 
         What is shared is cut into many short runs, for which the page cache is the better place: from here on all
         is written through it.
@@ -180,13 +178,10 @@ class GrowingFile:
         if self._buffer is not None:
             self._write_held()
         request = struct.pack("qQQQ", source, offset, count, self.written)
-        try:
-            fcntl.ioctl(self.descriptor, _FICLONERANGE, request)
-        except OSError:
-            return False  # what is really wrong is met by the writing
+        fcntl.ioctl(self.descriptor, _FICLONERANGE, request)
         self.written += count
         self._unflushed += count  # written back, and followed by the check, like all else
-        return True
+        self._flush_some()
 
     def cut(self, written: int, tail: bytes) -> None:
         """Shorten it to so many bytes, when nothing is on its way."""
@@ -210,6 +205,11 @@ class GrowingFile:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def _flush_some(self) -> None:
+        if self._unflushed >= _FLUSH_BYTES:
+            self._back.flush(self.descriptor, self.written - self._filled)
+            self._unflushed = 0
 
     def _append_some(self, data: memoryview) -> int:
         if self._buffer is None:

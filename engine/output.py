@@ -18,6 +18,7 @@ _SHARING = ("btrfs", "xfs", "")  # the kind of a btrfs subvolume is not told by 
 _LEAST_BLOCK = 4096
 _WORTH_BLOCKS = 4
 _LEAST_GAP = 8
+_SPAN_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,20 @@ def archive_name(base: str, number: int, suffix: str, segment: int | None) -> st
     return f"{base}[{number:04d}-{segment:04d}]{suffix}"
 
 
+@dataclass(slots=True)
+class _Span:
+    """What is to be shared at once: whole blocks from `start` of another file on, and the bytes behind them, which fill none yet."""
+
+    descriptor: int
+    start: int
+    whole: int = 0
+    tail: bytes = b""
+
+    @property
+    def length(self) -> int:
+        return self.whole + len(self.tail)
+
+
 class Output:
     """Append-only bytes, cut into segments when asked; every method raises OSError as the system gives it.
 
@@ -71,13 +86,16 @@ class Output:
         self._back = BackWriter(on_durable if segment_bytes is None else lambda _: None)
         kind = kind_of(folder)
         self._direct = writes_directly(kind)
-        # asked once: FICLONERANGE tells whether it is true
+        # the first FICLONERANGE tells whether it is true
         self._can_share = segment_bytes is None and kind in _SHARING
+        self._has_shared = False
+        self._span: _Span | None = None
         self._file = self._open()
         self._block = max(os.fstatvfs(self._file.descriptor).f_bsize, _LEAST_BLOCK)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append all of `data`."""
+        self._end_span()
         rest = memoryview(data)
         while rest:
             if self._segment_bytes is not None and self._file.written == self._segment_bytes:
@@ -95,29 +113,64 @@ class Output:
         """How many bytes must come first so that `share` can share: none where it cannot, or is not worth it."""
         if not self._can_share or count < _WORTH_BLOCKS * self._block:
             return 0
-        gap = (offset - self._file.written) % self._block
+        gap = (offset - self._written) % self._block
         return gap if gap == 0 or gap >= _LEAST_GAP else gap + self._block
 
     def share(self, data: bytes | memoryview, descriptor: int, offset: int) -> None:
         """Append `data`, which stands at `offset` of another file: its blocks are shared where that can be done.
 
-        btrfs and XFS can; then only the first and the last block take new room.
+        btrfs and XFS can; then only the first and the last block take new room. What lies one behind the other there, and
+        comes one after the other, is shared at once: each time costs as much, however much it is.
         """
-        written = self._file.written
-        head = -written % self._block
-        body = (len(data) - head) // self._block * self._block
         rest = memoryview(data)
-        if self._can_share and (offset - written) % self._block == 0 and body > 0:
+        span = self._span
+        if span is None or (span.descriptor, span.start + span.length) != (descriptor, offset):
+            head = -self._written % self._block
+            is_alike = (offset - self._written) % self._block == 0
+            if not self._can_share or not is_alike or len(rest) - head < self._block:
+                self.write(rest)
+                return
             self.write(rest[:head])
             rest = rest[head:]
-            self._can_share = self._file.clone(descriptor, offset + head, body)
-            if self._can_share:
-                self._digest.update(rest[:body])
-                rest = rest[body:]
-        self.write(rest)
+            span = self._span = _Span(descriptor, offset + head)
+        self._digest.update(rest)
+        count = len(span.tail) + len(rest)
+        left = count % self._block
+        span.whole += count - left
+        span.tail = (span.tail + bytes(rest[max(len(rest) - left, 0) :]))[-left:] if left else b""
+        if not self._has_shared:
+            self._try_to_share(span, rest)
+        elif span.whole >= _SPAN_BYTES:
+            self._share_whole(span)
+
+    def _try_to_share(self, span: _Span, data: memoryview) -> None:
+        """The first time; where it cannot be, all is written."""
+        try:
+            self._share_whole(span)
+        except OSError:  # what is really wrong is met by the writing
+            self._can_share, self._span = False, None
+            self._file.append(data)
+        else:
+            self._has_shared = True
+
+    def _share_whole(self, span: _Span) -> None:
+        if span.whole:
+            self._file.clone(span.descriptor, span.start, span.whole)
+            span.start, span.whole = span.start + span.whole, 0
+
+    def _end_span(self) -> None:
+        span, self._span = self._span, None
+        if span is not None:
+            self._share_whole(span)
+            self._file.append(memoryview(span.tail))
+
+    @property
+    def _written(self) -> int:
+        return self._file.written + (0 if self._span is None else self._span.length)
 
     def mark(self) -> OutputMark:
         """This place, for `rewind`."""
+        self._end_span()
         file = self._file
         return OutputMark(
             self._segment, file.written, file.tail(), self._digest.copy(), tuple(self._done)
@@ -135,6 +188,7 @@ class Output:
         try:
             if room(self._folder) < reserve:
                 return None
+            self._end_span()
             self._file.settle()
             # closed by whoever reads it
             copy: BinaryIO = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
@@ -151,6 +205,7 @@ class Output:
 
     def rewind(self, mark: OutputMark) -> None:
         """Forget everything written after the mark."""
+        self._span = None
         self._back.wait()
         if mark.segment != self._segment:
             self._file.close()
@@ -192,6 +247,7 @@ class Output:
         return GrowingFile(path, self._back, direct=self._direct)
 
     def _close_segment(self) -> None:
+        self._end_span()
         self._file.finish()
         name = self._file_name(self._segment)
         self._done.append(StoredFile(name, self._file.written, self._digest.hexdigest()))
