@@ -87,7 +87,7 @@ class Untouched:
         self._places: dict[bytes, int] = {}
         self._passed = 0
         self._waiting: list[_Waiting] = []
-        self._folders: dict[bytes, int] = {}
+        self._folders: dict[tuple[int, int], int] = {}
         self._index = 0
 
     def offer(self, root: Root, found: Found, archive: Archive) -> Iterator[Reading]:
@@ -144,11 +144,12 @@ class Untouched:
 
     def _kept_folder(self, found: Found) -> int | None:
         """The walk closes a folder behind it."""
-        path = found.path[: -len(found.name)]
-        kept = self._folders.get(path)
+        facts = os.fstat(found.folder)
+        identity = (facts.st_dev, facts.st_ino)
+        kept = self._folders.get(identity)
         if kept is None and len(self._folders) < _MOST_FOLDERS:
             with suppress(OSError):
-                kept = self._folders[path] = os.dup(found.folder)
+                kept = self._folders[identity] = os.dup(found.folder)
         return kept
 
     # --- the set before

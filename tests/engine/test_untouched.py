@@ -1,5 +1,6 @@
 """Small files nobody touched are not opened again: their frames are taken over, whole or not at all."""
 
+import mmap
 import os
 import random
 import shutil
@@ -352,3 +353,25 @@ def test_where_times_are_not_kept_truly_all_is_read(
 
     assert len(names) >= 60
     assert all(member.seen is None for member in iterate_members(folder))
+
+
+def test_what_is_written_through_a_mapping_that_stays_open_is_in_the_next_set(
+    tmp_path: Path,
+) -> None:
+    """The page was made clean before it was read, so that the next write to it moves the time."""
+    app = app_with_small_files(tmp_path, count=120)
+    file = methods(app) / "group 5" / "method 055.4dm"
+    read = []
+    with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 0) as mapping:
+        for number in range(8):
+            if number % 2:
+                mapping[1000:1010] = b"%010d" % number
+            with opened() as names:
+                folder = app.backup_set()
+            read.append(file.name in names)
+            (saved,) = (one for one in iterate_members(folder) if one.path.endswith(b"055.4dm"))
+            content = tmp_path / "content"
+            content.write_bytes(bytes(mapping))
+            assert saved.digest == judge("b3sum", "--no-names", content).decode().strip()
+
+    assert read == [True, True, False, True, False, True, False, True]
