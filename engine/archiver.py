@@ -121,9 +121,9 @@ class Archiver:
 
     def start_over(self) -> None:
         """Forget everything that was stored, as if nothing had been read yet. Raises OSError."""
-        self._batch.leave()
-        self._frames.rewind(self._start)
-        self._batch.start_over()
+        self._batch.forget()
+        with self._batch.aside():
+            self._frames.rewind(self._start)
         self._took_frames = False
         self._spool.start_over()
         self._links.clear()
@@ -146,9 +146,8 @@ class Archiver:
         self._frames.submit_stored(lot, [index])
         self._took_frames = True
         for member in members:
-            if moved:
-                member = replace(member, header=member.header + moved, data=member.data + moved)  # noqa: PLW2901 - the same one, elsewhere
-            self._done(member, member.size)
+            header, data = member.header + moved, member.data + moved
+            self._done(replace(member, header=header, data=data) if moved else member, member.size)
 
     def judge_taken(self) -> None:
         """Wait until every frame is stored. Raises TakenInVain when one that was taken was damaged."""

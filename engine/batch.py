@@ -59,12 +59,11 @@ class Batch:
             self._buffer = self._frames.buffer()
 
     def leave(self) -> None:
-        """Give the buffer back, for good or until `start_over`."""
+        """Give the buffer back."""
         self._frames.give_back(self._buffer)
 
-    def start_over(self) -> None:
-        """Take a buffer again; nothing is in it."""
-        self._buffer = self._frames.buffer()
+    def forget(self) -> None:
+        """Nothing is there any more."""
         self.filled = 0
 
     def _append(self, data: memoryview) -> None:

@@ -184,7 +184,7 @@ class FrameWriter:
 
     def _pack(self, block: memoryview, digest: bytes, found: TakenOver | None) -> _Packed:
         if found is not None:
-            return _packed(len(block), digest, found)
+            return _packed(found)
         stored = self._compressor.compress(block)
         return _Packed(len(block), digest, stored, bytes(stored[-4:]), check_of(stored))
 
@@ -193,11 +193,10 @@ class FrameWriter:
         """Without frames when one of them is damaged."""
         run = lot.take_run(indices)
         packed: list[_Packed] = []
-        for index, taken in zip(indices, run.frames, strict=True):
+        for taken in run.frames:
             if taken is None:
                 return _Done(())
-            frame = lot.frames.frame(index)
-            packed.append(_packed(frame.raw, frame.digest, taken))
+            packed.append(_packed(taken))
         return _Done(tuple(packed), run.stored)
 
     def _drain(self) -> None:
@@ -254,7 +253,13 @@ class FrameWriter:
         self._output.share(stored, descriptor, offset)
 
 
-def _packed(raw: int, digest: bytes, taken: TakenOver) -> _Packed:
+def _packed(taken: TakenOver) -> _Packed:
+    frame = taken.frame
     return _Packed(
-        raw, digest, taken.stored, check=taken.check, proved=taken.proved, source=taken.source
+        frame.raw,
+        frame.digest,
+        taken.stored,
+        check=frame.check,
+        proved=taken.proved,
+        source=taken.source,
     )

@@ -137,7 +137,8 @@ class Output:
         count = len(span.tail) + len(rest)
         left = count % self._block
         span.whole += count - left
-        span.tail = (span.tail + bytes(rest[max(len(rest) - left, 0) :]))[-left:] if left else b""
+        end = span.tail + bytes(rest[-self._block :])
+        span.tail = end[len(end) - left :]
         if not self._has_shared:
             self._try_to_share(span, rest)
         elif span.whole >= _SPAN_BYTES:

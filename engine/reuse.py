@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.codec import check_of, frame_bytes
+from engine.codec import check_of, frame_bytes, stored_limit
 from engine.diskreader import read_exactly
 from engine.errors import DamagedError, EngineError
 from engine.framereader import open_archive
@@ -21,13 +21,13 @@ from engine.frametable import CHECK_BYTES, Frame, FrameTable
 from engine.manifest import Manifest, iterate_members, read_manifest
 from engine.member import Kind, Member, Seen, stored_bytes
 from engine.setdigests import vouches_for_manifest
-from engine.tarstream import padding
+from engine.tarstream import member_end
 from settings.model import CompressionRate
 
 Read = Callable[[int, int], bytes | memoryview]
 # a block by its BLAKE3 digest and its length
 Block = tuple[bytes, int]
-_READ_BYTES = 1 << 20
+_READ_BYTES = stored_limit(1 << 20)
 
 # lines of members with frames of their own: a quick look, which lets some others through
 _LARGE = re.compile(rb'"size":[0-9]{7}.*"seen":')
@@ -35,13 +35,13 @@ _LARGE = re.compile(rb'"size":[0-9]{7}.*"seen":')
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """A stored frame and its check; `proved` when it was once read back from the disk and compared.
+    """The stored bytes of a frame; `proved` when they were once read back from the disk and compared.
 
     `source` is the file it stands in and where, when its blocks may be shared.
     """
 
+    frame: Frame
     stored: bytes | memoryview
-    check: bytes
     proved: bool
     source: tuple[int, int] | None
 
@@ -84,13 +84,7 @@ class Lot:
 
         Those that lie one behind the other are read at once, which a disk does in less time.
         """
-        taken: list[TakenOver | None] = []
-        first = 0
-        for end in range(1, len(indices) + 1):
-            if end == len(indices) or indices[end] != indices[end - 1] + 1:
-                taken += self.take_run(indices[first:end]).frames
-                first = end
-        return taken
+        return [one for run in self.runs(indices) for one in self.take_run(run).frames]
 
     def runs(self, indices: Iterable[int]) -> Iterator[list[int]]:
         """The same indices in order, those together that are to be taken at once."""
@@ -128,7 +122,7 @@ class Lot:
             self.damaged.add(index)
             return None
         source = None if self._descriptor is None else (self._descriptor, frame.offset)
-        return TakenOver(stored, frame.check, self._proved, source)
+        return TakenOver(frame, stored, self._proved, source)
 
     def _index_of(self, digest: bytes, raw: int) -> int | None:
         key = _key(digest)
@@ -233,8 +227,7 @@ class SetBefore:
         if not indices:
             return None
         first, last = frames.frame(indices[0]), frames.frame(indices[-1])
-        end = member.data + stored + padding(stored)
-        is_alone = first.start == member.data and last.start + last.raw == end
+        is_alone = first.start == member.data and last.start + last.raw == member_end(member)
         # an archive has one grid of cuts, and older sets have another
         fits = max(map(frames.raw_bytes_of, indices)) <= frame_bytes(size)
         return Unchanged(member, self.lots[0], indices) if is_alone and fits else None

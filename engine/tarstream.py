@@ -6,7 +6,7 @@ are not UTF-8 stay the bytes they are (GNU tar and Python's tarfile both read th
 
 from functools import lru_cache
 
-from engine.member import Attributes, Kind
+from engine.member import Attributes, Kind, Member, stored_bytes
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -23,6 +23,12 @@ _FIXED_SUM = sum(b"        " + _MAGIC + _NO_DEVICE)
 def padding(size: int) -> int:
     """Bytes that fill the last block of `size` bytes."""
     return -size % BLOCK
+
+
+def member_end(member: Member) -> int:
+    """Where the next member of the stream begins."""
+    stored = stored_bytes(member)
+    return member.data + stored + padding(stored)
 
 
 def member_header(

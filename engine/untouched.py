@@ -18,10 +18,10 @@ from engine.content import Root
 from engine.errors import EngineError
 from engine.frametable import FrameTable
 from engine.manifest import iterate_members
-from engine.member import Kind, Member, Role, Seen, stored_bytes
+from engine.member import Kind, Member, Role, Seen
 from engine.reuse import Lot, SetBefore
 from engine.sourcefile import TrueTimes, attributes_of
-from engine.tarstream import padding
+from engine.tarstream import member_end
 from engine.walk import Found
 
 # What was removed since the set before is passed over as long as it is no more than this in one stretch.
@@ -84,11 +84,10 @@ class Untouched:
         self._members = members
         self._times = TrueTimes()
         self._ahead: deque[Member] = deque()
-        self._places: dict[bytes, int] = {}
-        self._passed = 0
+        self._paths: set[bytes] = set()
         self._waiting: list[_Waiting] = []
         self._folders: dict[tuple[int, int], int] = {}
-        self._index = 0
+        self._index = self._end = 0
 
     def offer(self, root: Root, found: Found, archive: Archive) -> Iterator[Reading]:
         """What has to be read now, in this order: nothing, this one, or those that waited, too.
@@ -125,11 +124,10 @@ class Untouched:
             index = _frame_of(frames, member)
             if index is None:
                 return False
-            self._index = index
-        elif member.header != _end_of(self._waiting[-1].member):
+            self._index, self._end = index, member.header + frames.raw_bytes_of(index)
+        elif member.header != member_end(self._waiting[-1].member):
             return False
-        frame = frames.frame(self._index)
-        missing = frame.start + frame.raw - _end_of(member)
+        missing = self._end - member_end(member)
         folder = self._kept_folder(found) if missing > 0 else found.folder
         if missing < 0 or folder is None:
             return False
@@ -182,13 +180,12 @@ class Untouched:
     def _member_of(self, path: bytes) -> Member | None:
         """The member of this path, when it is one of the next."""
         self._look_ahead()
-        place = self._places.get(path)
-        if place is None:
+        if path not in self._paths:
             self._pass_what_is_gone(path)
             return None
-        while self._passed < place:
-            self._pass_one()
-        return self._pass_one()
+        while (member := self._pass_one()).path != path:
+            pass
+        return member
 
     def _pass_what_is_gone(self, path: bytes) -> None:
         """Within one folder of the application the order is that of the parts of a path: what comes before is no more."""
@@ -202,15 +199,14 @@ class Untouched:
 
     def _pass_one(self) -> Member:
         member = self._ahead.popleft()
-        del self._places[member.path]
-        self._passed += 1
+        self._paths.discard(member.path)
         return member
 
     def _look_ahead(self) -> None:
         if len(self._ahead) > _AHEAD // 2:
             return
         for member in islice(self._members, _AHEAD - len(self._ahead)):
-            self._places[member.path] = self._passed + len(self._ahead)
+            self._paths.add(member.path)
             self._ahead.append(member)
 
 
@@ -220,12 +216,6 @@ def _leads_alike(found: Found, member: Member) -> bool:
     except OSError:
         return False  # the reading will say why
     return os.fsencode(link) == member.link
-
-
-def _end_of(member: Member) -> int:
-    """Where the next member of the stream begins."""
-    stored = stored_bytes(member)
-    return member.data + stored + padding(stored)
 
 
 def _frame_of(frames: FrameTable, member: Member) -> int | None:

@@ -51,3 +51,20 @@ def test_what_waits_is_opened_in_the_folder_it_was_found_in(tmp_path: Path) -> N
             read.append((found.path, stream.read()))
 
     assert read == [(b"a/one", b"content 0"), (b"a/two", b"content 1"), (b"a/six", b"content 2")]
+
+
+def test_a_set_before_that_names_a_path_twice_is_no_reason_to_fail(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"content")
+    facts = (tmp_path / "one").stat()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    named = [
+        Member(name, Kind.FILE, Role.DATA, 0, attributes_of(facts), 0, 512, digest="")
+        for name in (b"a/one", b"a/one", b"a/two")
+    ]
+    untouched = Untouched(Lot(FrameTable(), lambda *_: b"", proved=False), iter(named))
+    root = Root(tmp_path, b"a", Role.DATA)
+
+    for path in (b"a/one", b"a/one", b"a/three", b"a/two"):
+        found = Found(path, b"one", folder, facts)
+        assert list(untouched.offer(root, found, Nowhere())) == [(root, found)]
+    os.close(folder)
